@@ -1,0 +1,280 @@
+package rpc
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/ergo-services/ergo/lib"
+	"github.com/ergo-services/ergo/node"
+
+	"theseus/rpc/etf"
+	"theseus/rpc/term"
+)
+
+const (
+	// maxFrame bounds one message of the node, and so what a call can make the agent hold.
+	maxFrame = 128 << 20
+	// passThrough starts a message without distribution header and atom cache (erl_dist_protocol).
+	passThrough = 112
+	// opSend and opRegSend are control messages: to a pid, to a registered name.
+	opSend, opRegSend = 2, 6
+	// maxTickPeriod is a quarter of OTP's default net_ticktime.
+	maxTickPeriod = 15 * time.Second
+	// ourCreation need not differ between connections: their names do.
+	ourCreation = 1
+)
+
+// reply is what came back for a call.
+type reply struct {
+	value term.Term
+	err   error
+}
+
+// link is the connection after its handshake, read and written through ergo's plug for the protocol. ergo's own
+// loses terms (see package etf), drops the connection for one that it does not know, and lets a panic in
+// its decoder end the process; so only this reads and writes.
+type link struct {
+	conn     lib.NetReadWriter
+	creation uint32 // the node's
+	pid      etf.Pid
+
+	writing chan struct{} // holds a token while nobody writes
+	done    chan struct{} // closed when the connection is lost
+	ended   chan struct{} // closed when ergo is through with it
+
+	mu      sync.Mutex
+	lastRef uint64
+	pending map[[3]uint32]chan reply
+}
+
+// connection is what the sends, links and monitors of ergo's processes go to. There are none.
+type connection struct{ node.ConnectionInterface }
+
+// protocol makes the link of a connection; it is ergo's plug. One handshake makes at most one link.
+type protocol struct {
+	name string // ours
+	link *link
+}
+
+// Init is called after the handshake.
+func (p *protocol) Init(_ context.Context, conn lib.NetReadWriter, _ string, d node.HandshakeDetails) (node.ConnectionInterface, error) {
+	p.link = &link{
+		conn: conn, creation: d.Creation,
+		pid:     etf.Pid{Node: p.name, ID: 1, Creation: ourCreation},
+		writing: make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		ended:   make(chan struct{}),
+		pending: map[[3]uint32]chan reply{},
+	}
+	p.link.writing <- struct{}{}
+	return connection{}, nil
+}
+
+// Serve reads until the connection is lost; then every call in flight has an unknown outcome.
+func (p *protocol) Serve(node.ConnectionInterface, node.CoreRouter) {
+	ticks := make(chan struct{})
+	go func() {
+		defer close(ticks)
+		p.link.tick()
+	}()
+	p.link.read()
+	close(p.link.done)
+	<-ticks
+}
+
+// Terminate is the last that ergo does to a connection.
+func (p *protocol) Terminate(node.ConnectionInterface) { close(p.link.ended) }
+
+// read has no deadline. A node that is gone closes the connection; one that hangs is told by its calls.
+func (l *link) read() {
+	r := bufio.NewReader(l.conn)
+	for {
+		frame, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		l.handle(frame)
+	}
+}
+
+func readFrame(r io.Reader) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxFrame {
+		return nil, fmt.Errorf("a message of %d bytes", n)
+	}
+	frame := make([]byte, n)
+	_, err := io.ReadFull(r, frame)
+	return frame, err
+}
+
+// handle takes a frame: a tick, which is empty, or a message to our one process. What is no answer to a
+// call is ignored, as a process does with a message that it does not expect.
+func (l *link) handle(frame []byte) {
+	if len(frame) == 0 || frame[0] != passThrough {
+		return
+	}
+	control, payload, err := etf.Decode(frame[1:])
+	if err != nil {
+		return
+	}
+	if op, ok := control.(term.Tuple); !ok || len(op) != 3 || op[0] != int64(opSend) {
+		return
+	}
+	ref, value, err := etf.DecodeReply(payload)
+	if err != nil {
+		err = fmt.Errorf("cannot read the answer: %w", err)
+	}
+	l.deliver(ref, reply{value, err})
+}
+
+func (l *link) deliver(ref etf.Ref, r reply) {
+	l.mu.Lock()
+	waiting := l.pending[ref.Words]
+	delete(l.pending, ref.Words)
+	l.mu.Unlock()
+	if waiting != nil {
+		waiting <- r // has room for the one answer
+	}
+}
+
+// expect makes a reference and the channel on which its answer will come.
+func (l *link) expect() (etf.Ref, chan reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastRef++
+	// The first word of a reference has 18 bits.
+	words := [3]uint32{uint32(l.lastRef & (1<<18 - 1)), uint32(l.lastRef >> 18), uint32(l.lastRef >> 50)}
+	answer := make(chan reply, 1)
+	l.pending[words] = answer
+	return etf.Ref{Node: l.pid.Node, Creation: l.pid.Creation, Words: words}, answer
+}
+
+func (l *link) forget(ref etf.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pending, ref.Words)
+}
+
+// request sends a gen_server call to a registered process and waits for its answer (gen:call/4).
+func (l *link) request(ctx context.Context, name string, request term.Term) (term.Term, error) {
+	ref, answer := l.expect()
+	defer l.forget(ref)
+	frame, err := l.frame(name, term.Tuple{term.Atom("$gen_call"), term.Tuple{l.pid, ref}, request})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.send(ctx, frame); err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-answer:
+		return r.value, r.err
+	case <-l.done:
+		return l.late(answer)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx))
+	}
+}
+
+// late takes the answer that came just before the connection was lost.
+func (l *link) late(answer chan reply) (term.Term, error) {
+	select {
+	case r := <-answer:
+		return r.value, r.err
+	default:
+		return nil, fmt.Errorf("%w: the connection was lost", ErrUnknownOutcome)
+	}
+}
+
+func (l *link) frame(name string, message term.Term) ([]byte, error) {
+	frame := []byte{0, 0, 0, 0, passThrough}
+	frame, err := etf.Append(frame, term.Tuple{int64(opRegSend), l.pid, term.Atom(""), term.Atom(name)})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	if frame, err = etf.Append(frame, message); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	return frame, nil
+}
+
+// send writes a whole frame or breaks the connection: of half a frame the node does nothing, so an error
+// means that the call was not made.
+func (l *link) send(ctx context.Context, frame []byte) error {
+	select {
+	case <-l.done:
+		return fmt.Errorf("%w: the connection was lost", ErrNotSent)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
+	case <-l.writing:
+	}
+	defer func() { l.writing <- struct{}{} }()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = l.conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write does then
+	}
+	if _, err := l.conn.Write(frame); err != nil {
+		l.hangUp()
+		return fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	return nil
+}
+
+func (l *link) hangUp() {
+	if c, ok := l.conn.(net.Conn); ok {
+		_ = c.Close()
+	}
+}
+
+// tick tells the node that we are there, as a node does that has nothing to say: a node drops a peer
+// that it has not heard for its net_ticktime.
+func (l *link) tick() {
+	ticker := time.NewTicker(l.tickPeriod())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-ticker.C:
+			ctx, cancel := context.WithTimeout(context.Background(), maxTickPeriod)
+			_ = l.send(ctx, []byte{0, 0, 0, 0}) // a failure ends the connection, which read sees
+			cancel()
+		}
+	}
+}
+
+// tickPeriod asks for the node's own net_ticktime, which a release may have set to a few seconds
+// (net_kernel:get_net_ticktime/0, also {ongoing_change_to, Seconds}).
+func (l *link) tickPeriod() time.Duration {
+	ctx, cancel := context.WithTimeout(context.Background(), maxTickPeriod)
+	defer cancel()
+	answer, err := l.call(ctx, "net_kernel", "get_net_ticktime")
+	if changing, ok := answer.(term.Tuple); ok && len(changing) == 2 {
+		answer = changing[1]
+	}
+	seconds, ok := term.AsInt(answer)
+	if err != nil || !ok {
+		return maxTickPeriod
+	}
+	return min(maxTickPeriod, max(time.Second, time.Duration(seconds)*time.Second/4))
+}
+
+// lost says whether the connection is gone.
+func (l *link) lost() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
