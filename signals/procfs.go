@@ -1,0 +1,72 @@
+package signals
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// children are the pids of all children of this process, dead ones too; each thread has a list.
+func children() []int {
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	var pids []int
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue // the thread has ended, another one inherits its children
+		}
+		pids = append(pids, numbers(strings.Fields(string(text)))...)
+	}
+	return pids
+}
+
+// processes are the pids of every process in sight.
+func processes() []int {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	return numbers(names)
+}
+
+func numbers(words []string) []int {
+	var list []int
+	for _, word := range words {
+		if n, err := strconv.Atoi(word); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// parent is the pid of the parent of pid, 0 when it has none in this PID namespace or has ended.
+func parent(pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// "PID (COMMAND) STATE PPID …", where the command may hold spaces and parentheses.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return 0
+	}
+	ppid, _ := strconv.Atoi(string(fields[1]))
+	return ppid
+}
+
+// command is the name of the program that pid runs, at most 15 bytes of it; empty when it has ended.
+func command(pid int) string {
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSuffix(string(comm), "\n")
+}
+
+// hasEnv says whether pid was started with this NAME=VALUE in its environment. A dead process has none.
+func hasEnv(pid int, variable string) bool {
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+variable+"\x00"))
+}

@@ -1,0 +1,94 @@
+package signals
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	sweepGrace = 2 * time.Second // from TERM to KILL
+	sweepKill  = 2 * time.Second // after KILL, until the process is given up as stuck in the kernel
+	sweepPoll  = 10 * time.Millisecond
+)
+
+// Sweep ends what a dead node left running: every port program is a session of its own (erts:
+// erl_child_setup), so no group signal finds it, and it outlives the node if it does not read its stdin.
+// Leftovers are the descendants of the agent that were started with marker, NAME=VALUE, in their
+// environment. They get TERM, and KILL two seconds later or when ctx is done. epmd is spared: it serves the
+// next node too. So are processes of `docker exec`, which descend from nobody here, and those that another
+// container of the same PID namespace started. Sweep returns the number of processes it signalled.
+func (i *Init) Sweep(ctx context.Context, marker string) int {
+	told := make(map[int]syscall.Signal)
+	term, cancel := context.WithTimeout(ctx, sweepGrace)
+	defer cancel()
+	if sweep(term, marker, unix.SIGTERM, told) {
+		return len(told)
+	}
+	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepKill)
+	defer cancel()
+	if !sweep(kill, marker, unix.SIGKILL, told) {
+		i.log.Error("cannot end all that the node left running", "marker", marker)
+	}
+	return len(told)
+}
+
+// sweep signals each leftover once, those that appear meanwhile too, and says whether all were gone before
+// ctx was done.
+func sweep(ctx context.Context, marker string, sig syscall.Signal, told map[int]syscall.Signal) bool {
+	poll := time.NewTicker(sweepPoll)
+	defer poll.Stop()
+	for {
+		left := leftovers(marker)
+		if len(left) == 0 {
+			return true
+		}
+		for _, pid := range left {
+			if told[pid] != sig && signalLeftover(pid, marker, sig) {
+				told[pid] = sig
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-poll.C:
+		}
+	}
+}
+
+func leftovers(marker string) []int {
+	var list []int
+	for _, pid := range processes() {
+		if isLeftover(pid, marker) {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+func isLeftover(pid int, marker string) bool {
+	return hasEnv(pid, marker) && command(pid) != "epmd" && descends(pid)
+}
+
+// descends says whether pid is below this process.
+func descends(pid int) bool {
+	for pid = parent(pid); pid > 0; pid = parent(pid) {
+		if pid == os.Getpid() {
+			return true
+		}
+	}
+	return false
+}
+
+// signalLeftover takes hold of the process before it looks at it once more: pid may have a new owner by now.
+func signalLeftover(pid int, marker string, sig syscall.Signal) bool {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = process.Release() }()
+	return isLeftover(pid, marker) && process.Signal(sig) == nil
+}
