@@ -59,8 +59,9 @@ type Init struct {
 }
 
 // New takes over the signals of the process. Call it first thing in main: before, the Go runtime ends the
-// process with status 2 on TERM. Where the process is not PID 1 it becomes a child subreaper. The soft
-// nofile limit goes back to what the process was started with, for it is what children inherit.
+// process with status 2 on TERM. Where the process is not PID 1 it becomes a child subreaper. It also keeps
+// from children what they should not inherit: the Go runtime's nofile limit, and files that were open when
+// the process started.
 func New(log *slog.Logger) (*Init, error) {
 	i := &Init{
 		log:        log,
@@ -75,6 +76,7 @@ func New(log *slog.Logger) (*Init, error) {
 	signal.Notify(i.ignored, ignoredSignals...)
 	signal.Notify(i.child, unix.SIGCHLD)
 	restoreNofile()
+	closeOnExec()
 	if os.Getpid() == 1 {
 		return i, nil
 	}

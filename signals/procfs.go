@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // children are the pids of all children of this process, dead ones too; each thread has a list.
@@ -21,6 +23,17 @@ func children() []int {
 		pids = append(pids, numbers(strings.Fields(string(text)))...)
 	}
 	return pids
+}
+
+// closeOnExec marks all open files but the three standard ones, for whoever started the agent may have left
+// some open. What Go opens is marked anyway.
+func closeOnExec() {
+	files, _ := os.ReadDir("/proc/self/fd")
+	for _, file := range files {
+		if fd, err := strconv.Atoi(file.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // processes are the pids of every process in sight.

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestOrphanIsReapedSoonAfterItDies(t *testing.T) {
@@ -110,25 +108,4 @@ func TestOutsidePID1OrphansComeToTheSubreaper(t *testing.T) {
 	i, _ := running(t)
 	start(t, i, "(true &)").Exit()
 	eventually(t, "the orphan is reaped", func() bool { return i.Orphans() == 1 && len(children()) == 0 })
-}
-
-func TestSupervisedProcessIsWaitedForWithoutRun(t *testing.T) {
-	if !asPID1(t) {
-		return
-	}
-	i, _ := running(t)
-	stopped := start(t, i, "kill -STOP $$; exit 5")
-	eventually(t, "it has stopped", func() bool { return len(children()) == 1 && deadChild() == 0 && command(stopped.Pid()) == "sh" })
-	eventually(t, "it goes on and ends", func() bool {
-		_ = stopped.Signal(unix.SIGCONT)
-		select {
-		case <-stopped.Done():
-			return true
-		default:
-			return false
-		}
-	})
-	if got, want := stopped.Exit(), (Exit{Code: 5}); got != want {
-		t.Errorf("%v, want %v", got, want)
-	}
 }
