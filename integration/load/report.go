@@ -163,3 +163,6 @@ func count(clients []*client, k kind) Clients {
 	}
 	return n
 }
+
+// Lost returns how many clients found their counter changed.
+func (c Clients) Lost() int { return c.Opened - c.StateKept }
