@@ -1,0 +1,15 @@
+%% Lines of the session protocol: a command, a blank, its argument.
+-module(demo_codec).
+
+-export([decode/1, encode/1]).
+
+-spec decode(binary()) -> {Command :: binary(), Argument :: binary()}.
+decode(Line) ->
+    case binary:split(string:trim(Line, trailing, "\n"), <<" ">>) of
+        [Command] -> {Command, <<>>};
+        [Command, Argument] -> {Command, Argument}
+    end.
+
+-spec encode(iodata()) -> iodata().
+encode(Reply) ->
+    [Reply, $\n].
