@@ -1,0 +1,84 @@
+package volume
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"theseus/rpc/term"
+)
+
+// Derive rewrites releases/RELEASES and releases/start_erl.data for a boot of this version, and removes
+// new_start_erl.data, which OTP leaves behind after a restarting relup. It must run before every launch:
+// release_handler believes RELEASES and never compares it with what has booted.
+func (v *Volume) Derive(boot string) error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	r, err := v.known(boot)
+	if err != nil {
+		return fmt.Errorf("cannot write the records of OTP: %w", err)
+	}
+	startErl := r.ERTS + " " + r.Version // no newline, as OTP writes it
+	for name, content := range map[string]string{"RELEASES": encodeReleases(v.State(), boot), "start_erl.data": startErl} {
+		if path := v.Path(releaseDir, name); !holds(path, []byte(content)) {
+			err = replaceFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write the records of OTP: %w", err)
+		}
+	}
+	if err := removeFile(v.Path(releaseDir, "new_start_erl.data")); err != nil {
+		return fmt.Errorf("cannot remove a stale record of OTP: %w", err)
+	}
+	return nil
+}
+
+// encodeReleases writes the list that release_handler reads at its start (release_handler:init/1). The booted
+// release is permanent; of the others the one before it is old. Library paths are relative to ROOTDIR.
+func encodeReleases(s State, boot string) string {
+	releases := slices.SortedFunc(maps.Values(s.Releases), func(a, b Release) int {
+		return cmp.Or(bootsFirst(a, b, boot), a.Unpacked.Compare(b.Unpacked), cmp.Compare(a.Version, b.Version))
+	})
+	var b strings.Builder
+	b.WriteString("%% coding: utf-8\n[")
+	for n, r := range releases {
+		if n > 0 {
+			b.WriteString(",\n ")
+		}
+		b.WriteString(term.Format(releaseRecord(r, otpStatus(s, r.Version, boot))))
+	}
+	b.WriteString("].\n")
+	return b.String()
+}
+
+func bootsFirst(a, b Release, boot string) int {
+	switch boot {
+	case a.Version:
+		return -1
+	case b.Version:
+		return 1
+	}
+	return 0
+}
+
+func otpStatus(s State, version, boot string) term.Atom {
+	switch version {
+	case boot:
+		return "permanent"
+	case s.Current, s.Previous:
+		return "old"
+	}
+	return "unpacked"
+}
+
+func releaseRecord(r Release, status term.Atom) term.Term {
+	libs := term.List{}
+	for _, lib := range r.Libs {
+		libs = append(libs, term.Tuple{term.Atom(lib.App), term.String(lib.Version), term.String(lib.dir())})
+	}
+	return term.Tuple{
+		term.Atom("release"), term.String(r.Name), term.String(r.Version), term.String(r.ERTS), libs, status,
+	}
+}

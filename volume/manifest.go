@@ -1,0 +1,177 @@
+package volume
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const manifestName = "MANIFEST"
+
+// entry is one file or link of a release, as it was unpacked. A line of MANIFEST is
+//
+//	mode size sha256 "path below the root"
+//
+// with the mode in octal; a link has mode 120777, and size and digest of its target.
+type entry struct {
+	Path   string
+	Mode   fs.FileMode // 0644, 0755 or fs.ModeSymlink
+	Size   int64
+	Sum    string
+	Target string // of a link; not in the manifest
+}
+
+func linkEntry(path, target string) entry {
+	return entry{Path: path, Mode: fs.ModeSymlink, Size: int64(len(target)), Sum: digestOf([]byte(target)), Target: target}
+}
+
+// treeOf is the part of a path that is published as one: "lib/demo-1.0.0", "erts-13.1.5", "releases/1.0.0".
+func treeOf(path string) string {
+	parts := strings.SplitN(path, "/", 3)
+	if len(parts) > 1 && (parts[0] == libDir || parts[0] == releaseDir) {
+		return parts[0] + "/" + parts[1]
+	}
+	return parts[0]
+}
+
+func encodeManifest(entries []entry) []byte {
+	var b bytes.Buffer
+	for _, e := range entries {
+		mode := uint32(e.Mode.Perm())
+		if e.Mode&fs.ModeSymlink != 0 {
+			mode = 0o120777
+		}
+		fmt.Fprintf(&b, "%o %d %s %q\n", mode, e.Size, e.Sum, e.Path)
+	}
+	return b.Bytes()
+}
+
+func decodeManifest(text []byte) ([]entry, error) {
+	var entries []entry
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		var e entry
+		var mode uint32
+		if _, err := fmt.Sscanf(lines.Text(), "%o %d %s %q", &mode, &e.Size, &e.Sum, &e.Path); err != nil {
+			return nil, fmt.Errorf("line %d: %w", len(entries)+1, err)
+		}
+		e.Mode = fs.FileMode(mode)
+		if mode == 0o120777 {
+			e.Mode = fs.ModeSymlink
+		}
+		entries = append(entries, e)
+	}
+	return entries, lines.Err()
+}
+
+// hasher reads files back; its buffer is used for all of them.
+type hasher struct{ buf []byte }
+
+func newHasher() *hasher { return &hasher{buf: make([]byte, bufferBytes)} }
+
+// read describes what is at root/path now.
+func (h *hasher) read(root, path string) (entry, error) {
+	full := filepath.Join(root, path)
+	info, err := os.Lstat(full)
+	if err != nil {
+		return entry{}, err
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(full)
+		return linkEntry(path, target), err
+	case !info.Mode().IsRegular():
+		return entry{Path: path, Mode: info.Mode()}, nil
+	}
+	sum, err := h.digest(full)
+	return entry{Path: path, Mode: info.Mode(), Size: info.Size(), Sum: sum}, err
+}
+
+func (h *hasher) digest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.CopyBuffer(sum, struct{ io.Reader }{f}, h.buf); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// compare returns the first of the entries that is not there as described, and why; "" when all are.
+func (h *hasher) compare(root string, want []entry) (path, reason string, err error) {
+	for _, w := range want {
+		got, err := h.read(root, w.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return w.Path, "is missing", nil
+		case err != nil:
+			return "", "", err
+		case got.Size != w.Size:
+			return w.Path, fmt.Sprintf("has %d bytes, not %d", got.Size, w.Size), nil
+		case got.Mode != w.Mode:
+			return w.Path, fmt.Sprintf("has mode %v, not %v", got.Mode, w.Mode), nil
+		case got.Sum != w.Sum:
+			return w.Path, "has other content", nil
+		}
+	}
+	return "", "", nil
+}
+
+// differs is compare for one whole tree: a file that nobody expects is a difference too.
+func (h *hasher) differs(root, tree string, want []entry) (path, reason string, err error) {
+	if path, reason, err = h.compare(root, want); path != "" || err != nil {
+		return path, reason, err
+	}
+	err = filepath.WalkDir(filepath.Join(root, tree), func(full string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, full)
+		if _, expected := find(want, name); err == nil && !expected && d.Name() != manifestName {
+			path, reason = name, "is not in the package"
+			return fs.SkipAll
+		}
+		return err
+	})
+	return path, reason, err
+}
+
+// below returns the entries of one tree; in sorted entries they stand together.
+func below(entries []entry, tree string) []entry {
+	from, _ := find(entries, tree+"/")
+	to, _ := find(entries, tree+"0") // '0' follows '/'
+	return entries[from:to]
+}
+
+func find(entries []entry, path string) (int, bool) {
+	return slices.BinarySearchFunc(entries, path, func(e entry, path string) int { return strings.Compare(e.Path, path) })
+}
+
+// treesOf lists the trees of the entries, in order.
+func treesOf(entries []entry) []string {
+	var trees []string
+	for _, e := range entries {
+		if t := treeOf(e.Path); len(trees) == 0 || trees[len(trees)-1] != t {
+			trees = append(trees, t)
+		}
+	}
+	slices.Sort(trees)
+	return slices.Compact(trees)
+}
+
+// sortEntries orders by path, byte by byte.
+func sortEntries(entries []entry) {
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
+}

@@ -1,0 +1,146 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// Publish moves the release to its place and records it. Applications go first, releases/<version> with its
+// MANIFEST last, and the record after it: until then all of it is debris that Recover collects. A release
+// that is there already with the same content is returned as it is recorded.
+func (s *Staged) Publish(image Image) (Release, error) {
+	v := s.volume
+	v.work.Lock()
+	defer v.work.Unlock()
+	if existing, known := v.State().Releases[s.Release.Version]; known {
+		return existing, errors.Join(s.sameAs(existing), s.Discard())
+	}
+	if err := s.checkParts(image); err != nil {
+		return Release{}, about(s.Release.title(), err)
+	}
+	moves, err := s.planMoves()
+	if err != nil {
+		return Release{}, about(s.Release.title(), err)
+	}
+	if err := s.publish(moves); err != nil {
+		return Release{}, fmt.Errorf("cannot publish %s: %w", s.Release.title(), spaceError(err))
+	}
+	_, _ = s.Discard(), v.emptyTrash()
+	return v.release(s.Release.Version), nil
+}
+
+// sameAs compares with a release of the same version. Packages of the same files may differ in their bytes.
+func (s *Staged) sameAs(existing Release) error {
+	if existing.Package == s.Release.Package {
+		return nil
+	}
+	if existing.Name == s.Release.Name && digestOf(s.manifest(existing.Own)) == existing.Manifest {
+		return nil
+	}
+	return about(s.Release.title(), refuse(ConflictingRelease, "version %s is on the volume with other content: raise its version", existing.Version))
+}
+
+// manifest describes the release's own directory and the trees that its package has put on the volume.
+func (s *Staged) manifest(own []string) []byte {
+	release := releaseDir + "/" + s.Release.Version
+	return encodeManifest(slices.DeleteFunc(slices.Clone(s.entries), func(e entry) bool {
+		tree := treeOf(e.Path)
+		return tree != release && !slices.Contains(own, tree)
+	}))
+}
+
+// planMoves decides for each tree whether it is moved, shared with the equal one that is there, or left to
+// the image. What is left to the image is no longer the release's own.
+func (s *Staged) planMoves() ([]move, error) {
+	var moves []move
+	var own []string
+	hash := newHasher()
+	for _, tree := range s.Release.Own {
+		place, err := s.placeOf(hash, tree)
+		if err != nil {
+			return nil, err
+		}
+		if place != leftToImage {
+			own = append(own, tree)
+		}
+		if place == moved {
+			moves = append(moves, move{s.path(tree), s.volume.Path(tree)})
+		}
+	}
+	s.Release.Own = own
+	return moves, nil
+}
+
+type placement int
+
+const (
+	moved placement = iota
+	shared
+	leftToImage
+)
+
+func (s *Staged) placeOf(hash *hasher, tree string) (placement, error) {
+	path := s.volume.Path(tree)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return moved, nil
+	case err != nil:
+		return moved, err
+	case info.Mode()&fs.ModeSymlink != 0 && isDir(path):
+		return leftToImage, nil // the running node may use it
+	case info.Mode()&fs.ModeSymlink != 0:
+		return moved, os.Remove(path) // into an image that is gone
+	}
+	file, reason, err := hash.differs(s.volume.root, tree, below(s.entries, tree))
+	switch {
+	case err != nil:
+		return moved, err
+	case file == "":
+		return shared, nil
+	case s.volume.used(tree):
+		return moved, refuse(ConflictingLib, "%s is on the volume with other content (%s %s): raise the version of what has changed", tree, file, reason)
+	}
+	return moved, s.volume.discardTree(path)
+}
+
+// used tells whether a recorded release needs the tree.
+func (v *Volume) used(tree string) bool {
+	for _, r := range v.State().Releases {
+		if slices.Contains(r.needs(), tree) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Staged) publish(moves []move) error {
+	v, dir := s.volume, releaseDir+"/"+s.Release.Version
+	manifest := s.manifest(s.Release.Own)
+	if err := os.WriteFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
+		return err
+	}
+	if err := syncFS(v.root); err != nil {
+		return err
+	}
+	if err := renameAll(moves); err != nil {
+		return err
+	}
+	if isRealDir(v.Path(dir)) { // debris: no recorded release is there
+		if err := v.discardTree(v.Path(dir)); err != nil {
+			return err
+		}
+	}
+	if err := rename(s.path(dir), v.Path(dir)); err != nil {
+		return err
+	}
+	s.Release.Manifest, s.Release.Unpacked = digestOf(manifest), time.Now().UTC()
+	return v.update(func(state *State) error {
+		state.Releases[s.Release.Version] = s.Release
+		return nil
+	})
+}

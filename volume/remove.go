@@ -1,0 +1,147 @@
+package volume
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Remove forgets a release and deletes what no other one needs. It refuses the current release, the previous
+// one, and the target or origin of an operation. A crash after the record was written leaves debris that
+// Recover collects.
+func (v *Volume) Remove(version string) error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	r, err := v.known(version)
+	if err != nil {
+		return fmt.Errorf("cannot remove it: %w", err)
+	}
+	err = v.update(func(s *State) error {
+		if why := s.keeps(version); why != "" {
+			return fmt.Errorf("it is %s", why)
+		}
+		delete(s.Releases, version)
+		delete(s.Failed, version)
+		return nil
+	})
+	if err == nil {
+		_, err = v.collect()
+	}
+	if err == nil {
+		err = v.dropPackage(r.Package)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove %s: %w", r.title(), err)
+	}
+	return nil
+}
+
+// keeps tells why a version must stay; "" when nothing speaks for it.
+func (s State) keeps(version string) string {
+	switch {
+	case version == s.Current:
+		return "the release that boots"
+	case version == s.Previous:
+		return "where a rollback leads"
+	case s.Operation != nil && (version == s.Operation.To || version == s.Operation.From):
+		return "part of the " + s.Operation.Kind + " under way"
+	}
+	return ""
+}
+
+// collect deletes the trees that no recorded release needs, trash first, and lists them.
+func (v *Volume) collect() ([]string, error) {
+	needed := map[string]bool{}
+	for _, r := range v.State().Releases {
+		for _, tree := range r.needs() {
+			needed[tree] = true
+		}
+	}
+	trees, err := v.trees()
+	if err != nil {
+		return nil, err
+	}
+	var collected []string
+	var moves []move
+	for _, tree := range trees {
+		if !needed[tree] {
+			moves = append(moves, move{v.Path(tree), v.agentPath("trash", newID())})
+			collected = append(collected, tree)
+		}
+	}
+	if err := renameAll(moves); err != nil {
+		return nil, err
+	}
+	return collected, v.emptyTrash()
+}
+
+// Recover takes away what a crash left half done: stages, trash, packages that were not received completely
+// or lead to no release, and trees that belong to none. Each line of the report is one thing that was found.
+// What to boot is not decided here. It must not run beside a Receive or a Stage.
+func (v *Volume) Recover() (report []string, err error) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	for _, step := range []func() ([]string, error){v.dropStages, v.collect, v.dropPackages, v.dropTemporaries} {
+		found, err := step()
+		if err != nil {
+			return report, fmt.Errorf("cannot recover the volume: %w", err)
+		}
+		for _, name := range found {
+			report = append(report, "removed "+name+", which belongs to no release")
+		}
+	}
+	return report, nil
+}
+
+func (v *Volume) dropStages() ([]string, error) {
+	names, err := directoryNames(v.agentPath("stage"))
+	if err != nil {
+		return nil, err
+	}
+	for n, name := range names {
+		names[n] = filepath.Join(agentDir, "stage", name)
+	}
+	return names, emptyDir(v.agentPath("stage"))
+}
+
+func (v *Volume) dropPackages() ([]string, error) {
+	used := map[string]bool{}
+	for _, r := range v.State().Releases {
+		used[filepath.Base(v.packagePath(r.Package))] = true
+	}
+	names, err := directoryNames(v.agentPath("packages"))
+	if err != nil {
+		return nil, err
+	}
+	var dropped []string
+	for _, name := range names {
+		if used[name] {
+			continue
+		}
+		if err := os.RemoveAll(v.agentPath("packages", name)); err != nil {
+			return dropped, err
+		}
+		dropped = append(dropped, filepath.Join(agentDir, "packages", name))
+	}
+	return dropped, nil
+}
+
+// dropTemporaries deletes what an interrupted replaceFile left. Nobody needs to hear of it.
+func (v *Volume) dropTemporaries() ([]string, error) {
+	for _, dir := range []string{v.root, v.agentPath(), v.Path(releaseDir), v.Path(libDir)} {
+		names, err := directoryNames(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, temporarySuffix) {
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, nil
+}

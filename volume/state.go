@@ -1,0 +1,317 @@
+package volume
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"time"
+)
+
+// schema is the version of state.json that this code writes; it reads no newer one.
+const schema = 1
+
+// PhaseCommitted is the phase of an operation from its commit to its Finish. Before it a crash boots
+// Operation.From, from it on Operation.To; the other phases are the caller's words.
+const PhaseCommitted = "committed"
+
+// Errors of Open about state.json, for errors.Is.
+var (
+	ErrDamagedState = errors.New("the state is damaged")
+	ErrNewerState   = errors.New("the state was written by a newer agent")
+	ErrForeign      = errors.New("it holds releases, but no state of an agent")
+)
+
+// Errors of the operation's methods, for errors.Is.
+var (
+	ErrBusy        = errors.New("another operation is under way")
+	ErrNoOperation = errors.New("no operation is under way")
+	ErrCommitted   = errors.New("the operation is committed already")
+)
+
+// State is the authority on what the volume holds and what boots.
+type State struct {
+	Schema     int                `json:"schema"`
+	Generation uint64             `json:"generation"`         // counts the writes
+	Current    string             `json:"current,omitempty"`  // the version that boots
+	Previous   string             `json:"previous,omitempty"` // the one before it, for a rollback
+	Operation  *Operation         `json:"operation,omitempty"`
+	Releases   map[string]Release `json:"releases"`        // by version
+	Failed     map[string]Failure `json:"failed"`          // by version: why it was given up
+	Seeds      []string           `json:"seeds,omitempty"` // digests of every package that seeded this volume
+}
+
+// Release is one published release.
+type Release struct {
+	Name     string    `json:"name"`
+	Version  string    `json:"version"`
+	ERTS     string    `json:"erts"`
+	Package  string    `json:"package"`  // sha256 of the package it came from, in hex
+	Size     int64     `json:"size"`     // of its own files, in bytes
+	Libs     []Lib     `json:"libs"`     // in the order of its .rel
+	Own      []string  `json:"own"`      // what its package brought: "lib/demo-1.0.0", "erts-13.1.5"
+	Manifest string    `json:"manifest"` // sha256 of its MANIFEST, in hex
+	Unpacked time.Time `json:"unpacked"`
+}
+
+// Lib is one application of a release.
+type Lib struct {
+	App     string `json:"app"`
+	Version string `json:"version"`
+	Type    string `json:"type,omitempty"` // as in the .rel; empty is permanent
+}
+
+// Starts tells whether a boot of the release starts the application (systools: load and none do not).
+func (l Lib) Starts() bool { return l.Type != "load" && l.Type != "none" }
+
+func (l Lib) dir() string { return libDir + "/" + l.App + "-" + l.Version }
+
+// Operation is the one change that is under way.
+type Operation struct {
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"` // upgrade, rollback, restart or seed
+	From    string    `json:"from"`
+	To      string    `json:"to"`
+	Phase   string    `json:"phase"`
+	Started time.Time `json:"started"`
+}
+
+// Failure is why a version was given up.
+type Failure struct {
+	Upgrade string    `json:"upgrade"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+}
+
+func (r Release) title() string { return r.Name + " " + r.Version }
+
+// needs lists the trees that the release uses, whoever brought them.
+func (r Release) needs() []string {
+	trees := append([]string{releaseDir + "/" + r.Version, "erts-" + r.ERTS}, r.Own...)
+	for _, lib := range r.Libs {
+		trees = append(trees, lib.dir())
+	}
+	return trees
+}
+
+func (s State) clone() State {
+	if s.Operation != nil {
+		op := *s.Operation
+		s.Operation = &op
+	}
+	s.Seeds = slices.Clone(s.Seeds)
+	s.Failed = maps.Clone(s.Failed)
+	s.Releases = maps.Clone(s.Releases)
+	for version, r := range s.Releases {
+		r.Libs, r.Own = slices.Clone(r.Libs), slices.Clone(r.Own)
+		s.Releases[version] = r
+	}
+	return s
+}
+
+// State is a copy of what is recorded now.
+func (v *Volume) State() State {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.st.clone()
+}
+
+func (v *Volume) release(version string) Release { return v.State().Releases[version] }
+
+// known is the release, or an error that says that it is not there.
+func (v *Volume) known(version string) (Release, error) {
+	r, ok := v.State().Releases[version]
+	if !ok {
+		return r, fmt.Errorf("release %q is not on the volume", version)
+	}
+	return r, nil
+}
+
+// Begin records the intent, before anything changes. ErrBusy when there is one.
+func (v *Volume) Begin(op Operation) error {
+	return v.update(func(s *State) error {
+		if s.Operation != nil {
+			return fmt.Errorf("%w: %s to %s", ErrBusy, s.Operation.Kind, s.Operation.To)
+		}
+		s.Operation = &op
+		return nil
+	})
+}
+
+// Advance records how far the operation came.
+func (v *Volume) Advance(phase string) error {
+	return v.uncommitted(func(s *State) { s.Operation.Phase = phase })
+}
+
+// Commit is the one write that decides what boots from now on. The operation stays until Finish, so that the
+// rest is done after a crash as well.
+func (v *Volume) Commit() error {
+	return v.uncommitted(func(s *State) {
+		s.activate(s.Operation.To)
+		s.Operation.Phase = PhaseCommitted
+	})
+}
+
+// Finish ends a committed operation.
+func (v *Volume) Finish() error {
+	return v.update(func(s *State) error {
+		if s.Operation == nil {
+			return ErrNoOperation
+		}
+		s.Operation = nil
+		return nil
+	})
+}
+
+// Abort ends an operation that is not committed; a failure is recorded for its target.
+func (v *Volume) Abort(failed *Failure) error {
+	return v.uncommitted(func(s *State) {
+		if failed != nil {
+			s.Failed[s.Operation.To] = *failed
+		}
+		s.Operation = nil
+	})
+}
+
+// Seed makes a published release the one that boots, and remembers that its package was a seed.
+func (v *Volume) Seed(version string) error {
+	r, err := v.known(version)
+	if err != nil {
+		return fmt.Errorf("cannot seed the volume: %w", err)
+	}
+	return v.update(func(s *State) error {
+		s.activate(version)
+		if !slices.Contains(s.Seeds, r.Package) {
+			s.Seeds = append(s.Seeds, r.Package)
+		}
+		return nil
+	})
+}
+
+func (s *State) activate(version string) {
+	if s.Current != version {
+		s.Previous = s.Current
+	}
+	s.Current = version
+	delete(s.Failed, version)
+}
+
+func (v *Volume) uncommitted(change func(*State)) error {
+	return v.update(func(s *State) error {
+		if s.Operation == nil {
+			return ErrNoOperation
+		}
+		if s.Operation.Phase == PhaseCommitted {
+			return ErrCommitted
+		}
+		change(s)
+		return nil
+	})
+}
+
+// update writes the changed state, and believes it only when it is on the disk.
+func (v *Volume) update(change func(*State) error) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	next := v.st.clone()
+	if err := change(&next); err != nil {
+		return err
+	}
+	next.Generation++
+	if err := v.writeState(next); err != nil {
+		return fmt.Errorf("cannot record the state: %w", err)
+	}
+	v.st = next
+	return nil
+}
+
+// stateFile is state.json: the checksum is that of the state's bytes as they stand in the file.
+type stateFile struct {
+	SHA256 string          `json:"sha256"`
+	State  json.RawMessage `json:"state"`
+}
+
+func (v *Volume) statePath() string { return v.agentPath("state.json") }
+
+func (v *Volume) writeState(s State) error {
+	content, err := encodeState(s)
+	if err != nil {
+		return err
+	}
+	return replaceFile(v.statePath(), content, 0o600)
+}
+
+func encodeState(s State) ([]byte, error) {
+	state, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, "{\"sha256\":%q,\"state\":%s}\n", digestOf(state), state), nil
+}
+
+func decodeState(content []byte) (State, error) {
+	var file stateFile
+	var s State
+	if err := json.Unmarshal(content, &file); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrDamagedState, err)
+	}
+	if file.SHA256 != digestOf(file.State) {
+		return s, fmt.Errorf("%w: its checksum does not match", ErrDamagedState)
+	}
+	var written struct{ Schema int }
+	if err := json.Unmarshal(file.State, &written); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrDamagedState, err)
+	}
+	if written.Schema > schema {
+		return s, fmt.Errorf("%w: its schema is %d, this agent knows %d", ErrNewerState, written.Schema, schema)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(file.State))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrDamagedState, err)
+	}
+	if s.Releases == nil || s.Failed == nil {
+		return s, fmt.Errorf("%w: it is incomplete", ErrDamagedState)
+	}
+	return s, nil
+}
+
+func digestOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// loadState reads state.json. Where there is none the volume must be empty: releases without their state are
+// never taken for nothing, and never adopted unasked.
+func (v *Volume) loadState() error {
+	content, err := os.ReadFile(v.statePath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return v.firstState()
+	}
+	if err != nil {
+		return err
+	}
+	v.st, err = decodeState(content)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", v.statePath(), err)
+	}
+	return nil
+}
+
+func (v *Volume) firstState() error {
+	trees, err := v.trees()
+	if err != nil {
+		return err
+	}
+	if len(trees) > 0 {
+		return fmt.Errorf("%w (%s)", ErrForeign, trees[0])
+	}
+	v.st = State{Schema: schema, Releases: map[string]Release{}, Failed: map[string]Failure{}}
+	return v.writeState(v.st)
+}

@@ -1,0 +1,119 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Verify compares every file that the release's package brought with its MANIFEST, and that with the state.
+// A *DamageError names the first that is missing or differs.
+func (v *Volume) Verify(version string) error {
+	r, err := v.known(version)
+	if err != nil {
+		return err
+	}
+	name := releaseDir + "/" + version + "/" + manifestName
+	text, err := os.ReadFile(v.Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return &DamageError{version, name, "is missing"}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot verify release %s: %w", version, err)
+	}
+	if digestOf(text) != r.Manifest {
+		return &DamageError{version, name, "has other content"}
+	}
+	entries, err := decodeManifest(text)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	file, reason, err := newHasher().compare(v.root, entries)
+	if err != nil {
+		return fmt.Errorf("cannot verify release %s: %w", version, err)
+	}
+	if file != "" {
+		return &DamageError{version, file, reason}
+	}
+	return nil
+}
+
+// Restore puts back from the kept package whatever of a release is damaged.
+func (v *Volume) Restore(version string) error {
+	r, err := v.known(version)
+	if err != nil {
+		return err
+	}
+	if err := v.restore(r); err != nil {
+		return fmt.Errorf("cannot restore %s: %w", r.title(), err)
+	}
+	return nil
+}
+
+func (v *Volume) restore(r Release) error {
+	info, err := os.Stat(v.packagePath(r.Package))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("its package is not kept on the volume")
+	}
+	if err != nil {
+		return err
+	}
+	s, err := v.Stage(context.Background(), Package{Digest: r.Package, Size: info.Size()}, r.Name, nil)
+	if err != nil {
+		return err
+	}
+	v.work.Lock()
+	defer v.work.Unlock()
+	return errors.Join(s.replaceDamaged(r), s.Discard(), v.emptyTrash())
+}
+
+// replaceDamaged renames each damaged tree away and the staged one to its place. The release's own directory
+// is last, as in Publish: until its MANIFEST is there the release stays damaged, and is restored again.
+func (s *Staged) replaceDamaged(r Release) error {
+	dir := releaseDir + "/" + r.Version
+	manifest := s.manifest(r.Own)
+	if digestOf(manifest) != r.Manifest {
+		return errors.New("its package holds other files than were recorded")
+	}
+	if err := os.WriteFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
+		return err
+	}
+	if err := syncFS(s.volume.root); err != nil {
+		return err
+	}
+	for _, tree := range r.Own {
+		if err := s.replaceTree(tree); err != nil {
+			return err
+		}
+	}
+	if holds(s.volume.Path(dir, manifestName), manifest) {
+		return s.replaceTree(dir)
+	}
+	return s.swap(dir)
+}
+
+func (s *Staged) replaceTree(tree string) error {
+	file, _, err := newHasher().differs(s.volume.root, tree, below(s.entries, tree))
+	if err == nil && file == "" {
+		return nil
+	}
+	return s.swap(tree)
+}
+
+func (s *Staged) swap(tree string) error {
+	place := s.volume.Path(tree)
+	_, err := os.Lstat(place)
+	if err == nil {
+		err = s.volume.discardTree(place)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := makeDir(filepath.Dir(place), 0o755); err != nil {
+		return err
+	}
+	return rename(s.path(tree), place)
+}
