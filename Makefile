@@ -1,0 +1,41 @@
+# The two commands of the README are `make demo` and `make test`. Everything that they need beyond Docker
+# and Go they set up themselves (scripts/…, integration/otp) and say so.
+
+OTP  ?= 27
+OTPS ?= 25 27 29
+GO   ?= go
+
+.PHONY: demo test unit integration images lint bench build clean
+
+build: ## the agent, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
+
+demo: images-$(OTP) ## upgrade, upgrade, roll back under load, in a container
+	$(GO) run ./integration/cmd/demo -otp $(OTP) $(DEMOFLAGS)
+
+test: unit integration ## everything that guards a change
+
+unit: ## all packages but the containers' stories
+	$(GO) vet ./...
+	$(GO) test ./agent/... ./cmd/... ./rpc/... ./signals/... ./volume/... ./integration/load/...
+
+integration: $(OTPS:%=images-%) ## real containers, on each OTP
+	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -timeout 40m ./integration/...
+
+images: $(OTPS:%=images-%)
+
+images-%: ## base images of the official names, made from Debian's packages where they cannot be pulled
+	integration/otp/build.sh $*
+
+lint: bin/golangci-lint
+	bin/golangci-lint run
+
+bin/golangci-lint:
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+bench: images-$(OTP) ## the comparisons of docs/benchmarks.md; see there for each command
+	$(GO) run ./bench/upgrade -otp $(OTP)
+	$(GO) run ./bench/init
+
+clean:
+	rm -rf bin build

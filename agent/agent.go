@@ -1,0 +1,131 @@
+// Package agent is what runs as PID 1: it prepares the volume, decides what to boot (boot.go), launches the
+// node and keeps it (launch.go, keeper.go), and answers on the control socket, where upgrades are asked for.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/agent/control"
+	"theseus/agent/upgrade"
+	"theseus/signals"
+	"theseus/volume"
+)
+
+// agent is one run.
+type agent struct {
+	config   Config
+	version  string
+	since    time.Time
+	log      *slog.Logger
+	init     *signals.Init
+	volume   *volume.Volume
+	journal  *journal
+	keeper   *keeper
+	engine   *upgrade.Engine
+	boot     atomic.Pointer[decision] // nil until it was taken
+	stop     context.CancelFunc
+	upgrades context.Context // ends when the agent is told to stop
+}
+
+// Run is the life of PID 1. It returns the status to exit with: the node's own, or 1 with an error that says
+// why there was no node. version is the agent's.
+func Run(ctx context.Context, c Config, environ []string, version string, log *slog.Logger) (int, error) {
+	init, err := signals.New(log)
+	if err != nil {
+		return 1, err
+	}
+	v, err := volume.Open(c.Volume)
+	if err != nil {
+		return 1, err
+	}
+	defer v.Close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	a := &agent{
+		config: c, version: version, since: time.Now(), log: log, init: init, volume: v,
+		journal: &journal{log: log, volume: v}, stop: stop, upgrades: ctx,
+	}
+	return a.run(ctx, environ)
+}
+
+// run starts the actors, keeps the node, and waits for all of them.
+func (a *agent) run(ctx context.Context, environ []string) (int, error) {
+	if err := makeRunDir(a.config.RunDir); err != nil {
+		return 1, err
+	}
+	var actors sync.WaitGroup
+	reaping, endReaping := context.WithCancel(context.WithoutCancel(ctx))
+	actors.Go(func() { a.report("the reaper", a.init.Run(reaping)) })
+	actors.Go(func() { a.awaitStop(ctx) })
+	defer actors.Wait()
+	defer endReaping()
+	defer a.stop()
+
+	image, err := detectImage()
+	if err != nil {
+		return 1, err
+	}
+	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
+	a.engine = &upgrade.Engine{Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Record: a.journal.record}
+	listener, err := control.Listen(a.config.Socket())
+	if err != nil {
+		return 1, err
+	}
+	defer os.Remove(a.config.Socket())
+	policy := control.Policy{Own: uint32(os.Getuid()), UID: a.config.AllowUIDs}
+	actors.Go(func() { a.report("the control socket", control.Serve(ctx, listener, policy, a, a.log)) })
+
+	boot, err := a.prepare(ctx, image)
+	if err != nil {
+		return 1, err
+	}
+	status, err := a.keeper.run(ctx, boot.version)
+	a.stop()
+	a.engine.Wait()
+	return status, err
+}
+
+// report tells of an actor that ended with an error. It ends nothing: only a request to stop or the node's
+// end may end PID 1.
+func (a *agent) report(actor string, err error) {
+	if err != nil {
+		a.log.Error(actor+" ended; the node runs on", "err", err)
+	}
+}
+
+// awaitStop turns the first TERM, INT or QUIT into one orderly stop.
+func (a *agent) awaitStop(ctx context.Context) {
+	select {
+	case sig := <-a.init.Stops():
+		a.log.Info("stopping the node", "signal", sig.String())
+		a.stop()
+	case <-ctx.Done():
+	}
+}
+
+// detectImage finds the image's OTP from the erl on the PATH.
+func detectImage() (volume.Image, error) {
+	erl, err := exec.LookPath("erl")
+	if errors.Is(err, exec.ErrNotFound) {
+		return volume.Image{}, nil // a release may bring its own ERTS
+	}
+	if err != nil {
+		return volume.Image{}, fmt.Errorf("cannot find the image's OTP: %w", err)
+	}
+	return volume.DetectImage(erl)
+}
+
+// Version tells which agent this is.
+func (a *agent) Version() api.Version {
+	return api.Version{Version: a.version, Go: runtime.Version()}
+}

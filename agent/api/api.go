@@ -1,0 +1,188 @@
+// Package api is the agent's control socket as its clients see it: the requests, the answers, the events,
+// and a Client in Go. The wire is HTTP/1.1 and JSON over a unix socket, so that curl is a client too;
+// docs/api.md describes it. Fields are only ever added.
+package api
+
+import (
+	"fmt"
+	"time"
+)
+
+// DefaultSocket is where the agent listens unless it is told otherwise.
+const DefaultSocket = "/run/agent/agent.sock"
+
+// Event is one thing that happened. Kinds are in the past tense: package.received, node.installed,
+// upgrade.reverted. The same event goes to the history, the log and the client's stream.
+type Event struct {
+	Time    time.Time      `json:"time"`
+	Upgrade string         `json:"upgrade,omitempty"` // id of the upgrade that it belongs to
+	Kind    string         `json:"kind"`
+	Message string         `json:"message"`
+	Attrs   map[string]any `json:"attrs,omitempty"`
+	Result  *Result        `json:"result,omitempty"` // only on the last event of a stream
+	Error   *Error         `json:"error,omitempty"`  // what went wrong, on an event that says so
+}
+
+// KindProgress marks events that only move a progress line: attrs done and total, in bytes.
+// They are neither logged nor kept.
+const KindProgress = "progress"
+
+// Outcome says how an upgrade or a rollback ended.
+type Outcome string
+
+const (
+	Committed Outcome = "committed" // the new release runs and is permanent
+	Refused   Outcome = "refused"   // nothing was changed: the request cannot be done
+	Aborted   Outcome = "aborted"   // stopped before the installation; the old release runs on
+	Reverted  Outcome = "reverted"  // installed or half installed, then taken back; the old release runs
+	Broken    Outcome = "broken"    // the node runs neither release; see the error
+)
+
+// Result ends the stream of an upgrade or a rollback.
+type Result struct {
+	ID       string        `json:"id"`
+	Outcome  Outcome       `json:"outcome"`
+	Name     string        `json:"name"`
+	From     string        `json:"from"`
+	To       string        `json:"to"`
+	Running  string        `json:"running"`            // the version that runs now; empty when none does
+	Restart  bool          `json:"restart"`            // the node was restarted on the way
+	Duration time.Duration `json:"duration_ns"`        // whole upgrade, receiving included
+	Warnings []string      `json:"warnings,omitempty"` // true now, and worth knowing
+	Error    *Error        `json:"error,omitempty"`    // why it is not Committed
+}
+
+// Error is how every failure is told over the socket.
+type Error struct {
+	Code    string `json:"code"`            // a stable word, see docs/api.md
+	Message string `json:"message"`         // what could not be done, and why
+	Hint    string `json:"hint,omitempty"`  // the way out, where there is one
+	State   string `json:"state,omitempty"` // what is true now
+}
+
+func (e *Error) Error() string {
+	if e.State == "" {
+		return e.Message
+	}
+	return fmt.Sprintf("%s (%s)", e.Message, e.State)
+}
+
+// Codes that a client may branch on. Refusals of a package carry the codes of package volume.
+const (
+	CodeBusy         = "busy"          // another upgrade is under way
+	CodeNotRunning   = "not-running"   // no agent answers on the socket
+	CodeNodeDown     = "node-down"     // the agent runs, its node does not
+	CodeNeedsRestart = "needs-restart" // only a restart leads there, and none was allowed
+	CodeBadRequest   = "bad-request"
+	CodeForbidden    = "forbidden"
+	CodeNotFound     = "not-found"
+	CodeInternal     = "internal"
+	CodeStopping     = "stopping"
+	CodeTimeout      = "timeout"
+	CodeBadRPC       = "badrpc" // the called function failed in the node
+)
+
+// Status answers GET /v1/status.
+type Status struct {
+	Release Release  `json:"release"` // what runs, or what the agent is about to run
+	Node    Node     `json:"node"`
+	Volume  Volume   `json:"volume"`
+	Boot    Boot     `json:"boot"`              // why this release was booted
+	Upgrade *Upgrade `json:"upgrade,omitempty"` // the one under way
+	Agent   Agent    `json:"agent"`
+}
+
+// Node states.
+const (
+	NodeBooting  = "booting"  // launched; its applications are starting
+	NodeRunning  = "running"  // all applications of the release run
+	NodeStopping = "stopping" // told to stop
+	NodeDown     = "down"     // no process
+)
+
+// Node is the BEAM as the agent sees it.
+type Node struct {
+	State string    `json:"state"`
+	Name  string    `json:"name"`
+	PID   int       `json:"pid,omitempty"`
+	Since time.Time `json:"since,omitzero"` // of this incarnation's launch
+}
+
+// Volume is the release root.
+type Volume struct {
+	Root     string `json:"root"`
+	Current  string `json:"current"`            // boots after a restart
+	Previous string `json:"previous,omitempty"` // where a rollback goes
+}
+
+// Boot is the decision that the agent took when it started.
+type Boot struct {
+	Version string `json:"version"`
+	Reason  string `json:"reason"`
+}
+
+// Upgrade is one that is under way.
+type Upgrade struct {
+	ID    string `json:"id"`
+	State string `json:"state"`
+	From  string `json:"from"`
+	To    string `json:"to,omitempty"`
+}
+
+// Agent is the agent itself.
+type Agent struct {
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Since   time.Time `json:"since"`
+	Orphans uint64    `json:"orphans_reaped"`
+}
+
+// Release is one release on the volume.
+type Release struct {
+	Name     string    `json:"name"`
+	Version  string    `json:"version"`
+	Status   string    `json:"status,omitempty"` // permanent, current, old or unpacked, as release_handler uses them
+	ERTS     string    `json:"erts,omitempty"`
+	SHA256   string    `json:"sha256,omitempty"` // of its package
+	Size     int64     `json:"size,omitempty"`   // of its package, bytes
+	Unpacked time.Time `json:"unpacked,omitzero"`
+	Failed   string    `json:"failed,omitempty"` // why an upgrade to it was reverted
+}
+
+// RPCRequest asks the node to evaluate Module:Function(Args...). Args is Erlang text: a list of terms.
+type RPCRequest struct {
+	Module   string        `json:"module"`
+	Function string        `json:"function"`
+	Args     string        `json:"args"`
+	Timeout  time.Duration `json:"timeout_ns,omitempty"`
+}
+
+// RPCReply is the result as Erlang text.
+type RPCReply struct {
+	Result string `json:"result"`
+}
+
+// UpgradeRequest goes with a package as the body, in the query of POST /v1/upgrade.
+type UpgradeRequest struct {
+	Name   string         // of the package, for messages
+	Size   int64          // bytes, or 0 where it is not known beforehand
+	SHA256 string         // hex; empty: not checked
+	Settle *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
+}
+
+// RollbackRequest is the body of POST /v1/rollback.
+type RollbackRequest struct {
+	Version string `json:"version,omitempty"` // empty: the previous one
+	Restart bool   `json:"restart,omitempty"` // restart the node where there is no way in service
+}
+
+// Version answers GET /v1/version.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}
+
+// Health answers GET /v1/health, with 200 when the node runs and 503 when it does not.
+type Health struct {
+	Node string `json:"node"`
+}

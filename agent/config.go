@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SeedPolicy says what boots when the image brings a release that this volume has not seen.
+type SeedPolicy string
+
+const (
+	SeedNewer  SeedPolicy = "newer"  // the image's release, once: a new image was rolled out on purpose
+	SeedVolume SeedPolicy = "volume" // the volume's release, always
+	SeedImage  SeedPolicy = "image"  // the image's release at every start
+)
+
+// Config is everything that the agent can be told. All of it has defaults that fit a container.
+type Config struct {
+	Volume      string        // release root, writable
+	Seed        string        // the image's package: a file, or a directory that holds exactly one
+	SeedPolicy  SeedPolicy    //
+	RunDir      string        // private, on a tmpfs: socket, cookie
+	StopTimeout time.Duration // from TERM to KILL; below Docker's 10 s
+	BootTimeout time.Duration // from launch until all applications run
+	Settle      time.Duration // how long an installed release is watched before it is made permanent
+	Nofile      uint64        // cap of the node's soft limit of open files; 0 leaves it
+	DistPort    int           // of the node's distribution on loopback; 0 picks a free one at each boot
+	AllowUIDs   []uint32      // users beside root and the agent's own that may use the socket
+	LogJSON     bool          // the agent's own lines on stderr as JSON
+}
+
+// variable is one environment variable that sets one field.
+type variable struct {
+	name, fallback, help string
+	set                  func(*Config, string) error
+}
+
+// Variables are the names of the environment variables, with what they are for. In the order of the help.
+var variables = []variable{
+	{"AGENT_VOLUME", "/var/lib/release", "release root on the writable volume", absPath(func(c *Config) *string { return &c.Volume })},
+	{"AGENT_SEED", "/usr/share/agent/seed", "the image's package, or the directory that holds it", absPath(func(c *Config) *string { return &c.Seed })},
+	{"AGENT_SEED_POLICY", "newer", "what boots when the image brings an unknown release: newer, volume, image", seedPolicy},
+	{"AGENT_RUN_DIR", "/run/agent", "private directory on a tmpfs for socket and cookie", absPath(func(c *Config) *string { return &c.RunDir })},
+	{"AGENT_STOP_TIMEOUT", "8s", "from the request to stop until the node is killed", duration(func(c *Config) *time.Duration { return &c.StopTimeout })},
+	{"AGENT_BOOT_TIMEOUT", "60s", "from launch until all applications run", duration(func(c *Config) *time.Duration { return &c.BootTimeout })},
+	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent", duration(func(c *Config) *time.Duration { return &c.Settle })},
+	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
+	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
+	{"AGENT_ALLOW_UIDS", "", "more users that may use the socket: uids, separated by commas", allowUIDs},
+	{"AGENT_LOG", "text", "the agent's own lines on stderr: text or json", logFormat},
+}
+
+// ConfigFrom reads the configuration from an environment as os.Environ returns it. Every variable that is
+// wrong is named in the error.
+func ConfigFrom(environ []string) (Config, error) {
+	env := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		env[name] = value
+	}
+	var c Config
+	var errs []error
+	for _, v := range variables {
+		value := env[v.name]
+		if value == "" {
+			value = v.fallback
+		}
+		if err := v.set(&c, value); err != nil {
+			errs = append(errs, fmt.Errorf("cannot use %s=%q: %w", v.name, value, err))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// Help describes the variables, one a line.
+func Help() string {
+	var b strings.Builder
+	for _, v := range variables {
+		fmt.Fprintf(&b, "  %-19s %s (default %s)\n", v.name, v.help, strconv.Quote(v.fallback))
+	}
+	return b.String()
+}
+
+// Socket is the path of the control socket.
+func (c Config) Socket() string { return filepath.Join(c.RunDir, "agent.sock") }
+
+// SeedPackage finds the image's package. It is empty where the image brings none.
+func (c Config) SeedPackage() (string, error) {
+	info, err := os.Stat(c.Seed)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("cannot find the seed package: %w", err)
+	case !info.IsDir():
+		return c.Seed, nil
+	}
+	found, err := filepath.Glob(filepath.Join(c.Seed, "*.tar.gz"))
+	if err != nil || len(found) > 1 {
+		return "", fmt.Errorf("cannot choose a seed package: %s holds %d", c.Seed, len(found))
+	}
+	return strings.Join(found, ""), nil
+}
+
+func absPath(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		if !filepath.IsAbs(value) {
+			return errors.New("it is no absolute path")
+		}
+		*field(c) = filepath.Clean(value)
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d < 0 {
+			return errors.New("it is no duration such as 8s")
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func number(set func(*Config, uint64), limit uint64) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil || n > limit {
+			return fmt.Errorf("it is no number from 0 to %d", limit)
+		}
+		set(c, n)
+		return nil
+	}
+}
+
+func seedPolicy(c *Config, value string) error {
+	c.SeedPolicy = SeedPolicy(value)
+	if !slices.Contains([]SeedPolicy{SeedNewer, SeedVolume, SeedImage}, c.SeedPolicy) {
+		return errors.New("it is none of newer, volume, image")
+	}
+	return nil
+}
+
+func allowUIDs(c *Config, value string) error {
+	for field := range strings.SplitSeq(value, ",") {
+		if field = strings.TrimSpace(field); field == "" {
+			continue
+		}
+		uid, err := strconv.ParseUint(field, 10, 32)
+		if err != nil {
+			return fmt.Errorf("%q is no uid", field)
+		}
+		c.AllowUIDs = append(c.AllowUIDs, uint32(uid))
+	}
+	return nil
+}
+
+func logFormat(c *Config, value string) error {
+	c.LogJSON = value == "json"
+	if value != "json" && value != "text" {
+		return errors.New("it is none of text, json")
+	}
+	return nil
+}

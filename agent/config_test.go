@@ -1,0 +1,45 @@
+package agent
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
+	got, err := ConfigFrom(nil)
+	want := Config{
+		Volume: "/var/lib/release", Seed: "/usr/share/agent/seed", SeedPolicy: SeedNewer, RunDir: "/run/agent",
+		StopTimeout: 8 * time.Second, BootTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("err %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
+	wrong := []string{
+		"AGENT_VOLUME=relative", "AGENT_SEED_POLICY=newest", "AGENT_STOP_TIMEOUT=-1s", "AGENT_SETTLE=soon",
+		"AGENT_NOFILE=many", "AGENT_DIST_PORT=70000", "AGENT_ALLOW_UIDS=1000,root", "AGENT_LOG=xml",
+	}
+	_, err := ConfigFrom(wrong)
+	if err == nil {
+		t.Fatal("all of it was accepted")
+	}
+	for _, kv := range wrong {
+		name, value, _ := strings.Cut(kv, "=")
+		if !strings.Contains(err.Error(), name+`="`+value+`"`) {
+			t.Errorf("%s is not named in %q", kv, err)
+		}
+	}
+}
+
+func TestHelpListsEveryVariable(t *testing.T) {
+	for _, v := range variables {
+		if !strings.Contains(Help(), v.name) {
+			t.Errorf("%s is not in the help", v.name)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+
+	"theseus/agent/api"
+)
+
+// statuses maps codes to HTTP's; what is not here is 422, a request that was understood and refused.
+var statuses = map[string]int{
+	api.CodeBusy: http.StatusConflict, api.CodeNodeDown: http.StatusServiceUnavailable,
+	api.CodeStopping: http.StatusServiceUnavailable, api.CodeBadRequest: http.StatusBadRequest,
+	api.CodeForbidden: http.StatusForbidden, api.CodeNotFound: http.StatusNotFound,
+	api.CodeInternal: http.StatusInternalServerError, api.CodeTimeout: http.StatusGatewayTimeout,
+}
+
+func respond(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		fail(w, apiError(err))
+		return
+	}
+	answer(w, v)
+}
+
+func apiError(err error) *api.Error {
+	var e *api.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
+}
+
+func fail(w http.ResponseWriter, e *api.Error) {
+	status, known := statuses[e.Code]
+	if !known {
+		status = http.StatusUnprocessableEntity
+	}
+	write(w, status, e)
+}
+
+func answer(w http.ResponseWriter, v any) { write(w, http.StatusOK, v) }
+
+// write cannot report an error to anyone: the client is gone.
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+// stream writes one event a line, each as soon as it happens. A client that goes away ends nothing.
+type stream struct {
+	w  http.ResponseWriter
+	mu sync.Mutex
+	// started says that the status line is out, so that a failure can only be told as a result.
+	started bool
+}
+
+func newStream(w http.ResponseWriter) *stream { return &stream{w: w} }
+
+func (s *stream) event(e api.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		s.started = true
+		// Events are sent while the package still comes in. Before its first byte was read this would tell a
+		// client that waits for 100 Continue not to send it.
+		http.NewResponseController(s.w).EnableFullDuplex()
+		s.w.Header().Set("Content-Type", "application/x-ndjson")
+		s.w.WriteHeader(http.StatusOK)
+	}
+	json.NewEncoder(s.w).Encode(e)
+	http.NewResponseController(s.w).Flush()
+}
+
+// end tells of an attempt that could not begin. The result of one that did was an event already.
+func (s *stream) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && !s.started {
+		fail(s.w, apiError(err))
+	}
+}

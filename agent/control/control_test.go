@@ -1,0 +1,319 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"theseus/agent/api"
+	"theseus/agent/control"
+)
+
+// fake answers what a test set, and remembers what it was asked.
+type fake struct {
+	status  api.Status
+	upgrade func(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
+	rpc     func(api.RPCRequest) (string, error)
+	stopped chan struct{}
+}
+
+func (f *fake) Status() api.Status               { return f.status }
+func (f *fake) Releases() []api.Release          { return []api.Release{{Name: "demo", Version: "1.0.0"}} }
+func (f *fake) History(int) ([]api.Event, error) { return []api.Event{{Kind: "boot.decided"}}, nil }
+func (f *fake) Version() api.Version             { return api.Version{Version: "test"} }
+func (f *fake) Stop()                            { close(f.stopped) }
+
+func (f *fake) RPC(_ context.Context, req api.RPCRequest) (string, error) { return f.rpc(req) }
+
+func (f *fake) Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	return f.upgrade(ctx, req, pkg, on)
+}
+
+func (f *fake) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
+	on(api.Event{Kind: "rollback.committed", Result: &api.Result{Outcome: api.Committed, To: req.Version}})
+	return nil
+}
+
+// serve runs the server until the test ends, and returns its socket.
+func serve(t *testing.T, policy control.Policy, f *fake) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	l, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- control.Serve(ctx, l, policy, f, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
+	return path
+}
+
+func own() control.Policy { return control.Policy{Own: uint32(os.Getuid())} }
+
+func TestClientReadsWhatTheAgentSays(t *testing.T) {
+	f := &fake{status: api.Status{Release: api.Release{Name: "demo", Version: "1.0.0"}, Node: api.Node{State: api.NodeRunning}}}
+	c := api.NewClient(serve(t, own(), f))
+	status, err := c.Status(t.Context())
+	if diff := cmp.Diff(f.status, status); diff != "" || err != nil {
+		t.Errorf("err %v (-want +got):\n%s", err, diff)
+	}
+	if err := c.Health(t.Context()); err != nil {
+		t.Errorf("a running node is unhealthy: %v", err)
+	}
+}
+
+func TestHealthFailsWhileTheNodeBoots(t *testing.T) {
+	c := api.NewClient(serve(t, own(), &fake{status: api.Status{Node: api.Node{State: api.NodeBooting}}}))
+	var e *api.Error
+	if err := c.Health(t.Context()); !errors.As(err, &e) || e.Code != api.CodeNodeDown {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUpgradeStreamsEventsWhileThePackageComesIn(t *testing.T) {
+	pkg := bytes.Repeat([]byte("x"), 3<<20)
+	f := &fake{upgrade: func(_ context.Context, req api.UpgradeRequest, body io.Reader, on func(api.Event)) error {
+		first := make([]byte, 1)
+		if _, err := io.ReadFull(body, first); err != nil {
+			return err
+		}
+		on(api.Event{Kind: api.KindProgress})
+		rest, err := io.ReadAll(body)
+		if err != nil || !bytes.Equal(append(first, rest...), pkg) {
+			return errors.New("the package arrived changed")
+		}
+		on(api.Event{Kind: "package.received", Message: req.Name})
+		on(api.Event{Kind: "upgrade.committed", Result: &api.Result{Outcome: api.Committed, To: "1.1.0"}})
+		return nil
+	}}
+	var kinds []string
+	c := api.NewClient(serve(t, own(), f))
+	result, err := c.Upgrade(t.Context(), api.UpgradeRequest{Name: "demo-1.1.0.tar.gz", Size: int64(len(pkg))}, bytes.NewReader(pkg),
+		func(e api.Event) { kinds = append(kinds, e.Kind) })
+	if err != nil || result.Outcome != api.Committed || result.To != "1.1.0" {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	if diff := cmp.Diff([]string{"progress", "package.received"}, kinds); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// neverRead fails the test when the package is sent.
+type neverRead struct{ t *testing.T }
+
+func (r neverRead) Read([]byte) (int, error) {
+	r.t.Error("the package was sent to a busy agent")
+	return 0, io.EOF
+}
+
+func TestBusyIsToldBeforeThePackageIsSent(t *testing.T) {
+	busy := &api.Error{Code: api.CodeBusy, Message: "cannot begin", Hint: "wait", State: "1 is installing"}
+	f := &fake{upgrade: func(context.Context, api.UpgradeRequest, io.Reader, func(api.Event)) error { return busy }}
+	_, err := api.NewClient(serve(t, own(), f)).Upgrade(t.Context(), api.UpgradeRequest{}, neverRead{t}, nil)
+	var e *api.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v", err)
+	}
+	if diff := cmp.Diff(busy, e); diff != "" {
+		t.Errorf("the error arrived changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnUpgradeOutlivesItsCaller(t *testing.T) {
+	received, gone, finished := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	f := &fake{upgrade: func(caller context.Context, _ api.UpgradeRequest, body io.Reader, on func(api.Event)) error {
+		defer close(finished)
+		io.Copy(io.Discard, body)
+		close(received)
+		<-caller.Done()
+		close(gone)
+		on(api.Event{Kind: "upgrade.committed", Result: &api.Result{}})
+		return nil
+	}}
+	ctx, hangUp := context.WithCancel(t.Context())
+	go func() {
+		<-received
+		hangUp()
+	}()
+	_, err := api.NewClient(serve(t, own(), f)).Upgrade(ctx, api.UpgradeRequest{}, strings.NewReader("package"), func(api.Event) {})
+	if err == nil {
+		t.Error("the caller hung up and got a result")
+	}
+	<-gone
+	<-finished
+}
+
+func TestErrorsArriveWithCodeHintAndState(t *testing.T) {
+	want := &api.Error{Code: api.CodeBadRPC, Message: "cannot call m:f", Hint: "try g", State: "the node runs"}
+	f := &fake{rpc: func(api.RPCRequest) (string, error) { return "", want }}
+	_, err := api.NewClient(serve(t, own(), f)).RPC(t.Context(), api.RPCRequest{Module: "m", Function: "f"})
+	var got *api.Error
+	if !errors.As(err, &got) || !cmp.Equal(want, got) {
+		t.Errorf("got %+v", err)
+	}
+}
+
+func TestAPanicIsAnAnswerNotAnEnd(t *testing.T) {
+	f := &fake{rpc: func(api.RPCRequest) (string, error) { var m map[string]int; m["x"] = 1; return "", nil }}
+	c := api.NewClient(serve(t, own(), f))
+	if _, err := c.RPC(t.Context(), api.RPCRequest{}); err == nil {
+		t.Error("the panic was answered with a result")
+	}
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Errorf("after a panic the server does not answer: %v", err)
+	}
+}
+
+func TestBadRequestsAreNamed(t *testing.T) {
+	socket := serve(t, own(), &fake{})
+	for _, c := range []struct{ method, path, body, want string }{
+		{"GET", "/v1/nothing", "", api.CodeNotFound},
+		{"GET", "/v1/stop", "", api.CodeNotFound},
+		{"GET", "/v1/history?limit=all", "", api.CodeBadRequest},
+		{"POST", "/v1/upgrade?settle=soon", "", api.CodeBadRequest},
+		{"POST", "/v1/rollback", `{"versoin":"1.0.0"}`, api.CodeBadRequest},
+		{"POST", "/v1/rpc", strings.Repeat("x", 2<<20), api.CodeBadRequest},
+	} {
+		if got := raw(t, socket, c.method, c.path, c.body); !strings.Contains(got, `"code":"`+c.want+`"`) {
+			t.Errorf("%s %s: got %s", c.method, c.path, got)
+		}
+	}
+}
+
+// raw is a client that is not ours.
+func raw(t *testing.T, socket, method, path, body string) string {
+	t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://agent"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestStopIsPassedOn(t *testing.T) {
+	f := &fake{stopped: make(chan struct{})}
+	if err := api.NewClient(serve(t, own(), f)).Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-f.stopped
+}
+
+func TestOnlyAllowedUsersAreAnswered(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("TestOnlyAllowedUsersAreAnswered needs root, to be another user")
+	}
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("TestOnlyAllowedUsersAreAnswered needs curl")
+	}
+	for _, c := range []struct {
+		about, uid, want string
+		policy           control.Policy
+	}{
+		{"root", "0", `"node":`, control.Policy{Own: 1000}},
+		{"the agent's own user", "1000", `"node":`, control.Policy{Own: 1000}},
+		{"a configured user", "1001", `"node":`, control.Policy{Own: 1000, UID: []uint32{1001}}},
+		{"anyone else", "1001", `"code":"forbidden"`, control.Policy{Own: 1000}},
+	} {
+		socket := serve(t, c.policy, &fake{})
+		openTo(t, filepath.Dir(socket))
+		out, err := exec.CommandContext(t.Context(), "setpriv", "--reuid", c.uid, "--clear-groups", curl, "-s", "--unix-socket", socket, "http://agent/v1/status").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: got %s, %v", c.about, out, err)
+		}
+	}
+}
+
+// openTo lets every user reach the directory of a test.
+func openTo(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheSocketOfALivingAgentIsNotTaken(t *testing.T) {
+	socket := serve(t, own(), &fake{})
+	if _, err := control.Listen(socket); err == nil || !strings.Contains(err.Error(), "another agent answers") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheSocketOfADeadAgentIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	dead, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	l, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+func TestAnOpenStreamDoesNotHoldUpTheEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	l, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	f := &fake{upgrade: func(_ context.Context, _ api.UpgradeRequest, _ io.Reader, on func(api.Event)) error {
+		on(api.Event{Kind: "package.received"})
+		close(begun)
+		<-release
+		return nil
+	}}
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- control.Serve(ctx, l, own(), f, slog.New(slog.DiscardHandler)) }()
+	go api.NewClient(path).Upgrade(t.Context(), api.UpgradeRequest{}, strings.NewReader(""), func(api.Event) {})
+	<-begun
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the server did not end")
+	}
+}

@@ -1,0 +1,183 @@
+// Package control serves the control socket: it reads requests, asks the agent, and writes answers. Who may
+// ask is in peer.go, what is asked and answered in package api.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"theseus/agent/api"
+)
+
+// Agent is what is asked. Errors that are an *api.Error go to the client as they are.
+type Agent interface {
+	Status() api.Status
+	Releases() []api.Release
+	History(limit int) ([]api.Event, error)
+	Version() api.Version
+	RPC(ctx context.Context, req api.RPCRequest) (string, error)
+	Stop()
+	// Upgrade and Rollback report to on; the last event has the result. An error means that they did not begin.
+	Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
+	Rollback(ctx context.Context, req api.RollbackRequest, on func(api.Event)) error
+}
+
+const (
+	maxRequest    = 1 << 20 // of everything but a package, bytes
+	headerTimeout = 10 * time.Second
+	idleTimeout   = time.Minute
+	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
+)
+
+// Serve answers requests on l until ctx is done, then gives open streams a moment to end.
+func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log *slog.Logger) error {
+	s := &server{agent: agent, log: log}
+	srv := &http.Server{
+		Handler: s.guard(s.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ConnContext: policy.withVerdict, MaxHeaderBytes: 1 << 16,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		<-ctx.Done()
+		quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if srv.Shutdown(quiet) != nil {
+			srv.Close()
+		}
+	}()
+	err := srv.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		<-closed
+		return nil
+	}
+	return err
+}
+
+type server struct {
+	agent Agent
+	log   *slog.Logger
+}
+
+func (s *server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Status()) })
+	mux.HandleFunc("GET /v1/releases", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Releases()) })
+	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Version()) })
+	mux.HandleFunc("GET /v1/health", s.health)
+	mux.HandleFunc("GET /v1/history", s.history)
+	mux.HandleFunc("POST /v1/rpc", s.rpc)
+	mux.HandleFunc("POST /v1/stop", s.stop)
+	mux.HandleFunc("POST /v1/upgrade", s.upgrade)
+	mux.HandleFunc("POST /v1/rollback", s.rollback)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, &api.Error{Code: api.CodeNotFound, Message: "cannot answer " + r.Method + " " + strconv.Quote(r.URL.Path) + ": there is no such request", Hint: "docs/api.md lists them"})
+	})
+	return mux
+}
+
+// guard lets nobody in whom the policy does not allow, and nothing out that would end PID 1.
+func (s *server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				s.log.Error("a request panicked", "request", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				fail(w, &api.Error{Code: api.CodeInternal, Message: "cannot answer: the agent has a bug, its log says where"})
+			}
+		}()
+		if e := forbidden(r.Context()); e != nil {
+			fail(w, e)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	state := s.agent.Status().Node.State
+	if state != api.NodeRunning {
+		fail(w, &api.Error{Code: api.CodeNodeDown, Message: "the node is " + state})
+		return
+	}
+	answer(w, api.Health{Node: state})
+}
+
+func (s *server) history(w http.ResponseWriter, r *http.Request) {
+	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+	if r.URL.Query().Has("limit") && (err != nil || limit < 0) {
+		fail(w, &api.Error{Code: api.CodeBadRequest, Message: "cannot read limit: it is no number"})
+		return
+	}
+	events, err := s.agent.History(limit)
+	respond(w, events, err)
+}
+
+func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
+	req, ok := read[api.RPCRequest](w, r)
+	if !ok {
+		return
+	}
+	result, err := s.agent.RPC(r.Context(), req)
+	respond(w, api.RPCReply{Result: result}, err)
+}
+
+func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
+	s.agent.Stop()
+	answer(w, struct{}{})
+}
+
+func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
+	req, err := upgradeRequest(r.URL.Query(), r.ContentLength)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out := newStream(w)
+	out.end(s.agent.Upgrade(r.Context(), req, r.Body, out.event))
+}
+
+func upgradeRequest(query url.Values, size int64) (api.UpgradeRequest, *api.Error) {
+	req := api.UpgradeRequest{Name: query.Get("name"), SHA256: query.Get("sha256"), Size: max(size, 0)}
+	if req.Name == "" {
+		req.Name = "the package"
+	}
+	if text := query.Get("settle"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read settle=" + strconv.Quote(text) + ": it is no duration such as 5s"}
+		}
+		req.Settle = &d
+	}
+	return req, nil
+}
+
+func (s *server) rollback(w http.ResponseWriter, r *http.Request) {
+	req, ok := read[api.RollbackRequest](w, r)
+	if !ok {
+		return
+	}
+	out := newStream(w)
+	out.end(s.agent.Rollback(r.Context(), req, out.event))
+}
+
+// read decodes a request's body. An unknown field is an error: it may be one that matters.
+func read[T any](w http.ResponseWriter, r *http.Request) (T, bool) {
+	var v T
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+	body.DisallowUnknownFields()
+	if err := body.Decode(&v); err != nil && !errors.Is(err, io.EOF) {
+		fail(w, &api.Error{Code: api.CodeBadRequest, Message: "cannot read the request: " + err.Error()})
+		return v, false
+	}
+	return v, true
+}

@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"theseus/agent/upgrade"
+	"theseus/rpc"
+	"theseus/signals"
+	"theseus/volume"
+)
+
+const bootPoll = 50 * time.Millisecond
+
+// incarnation is one life of the node, from its launch to the end of its process.
+type incarnation struct {
+	id      string
+	target  rpc.Target
+	process *signals.Process
+	since   time.Time
+
+	// Guarded by the keeper's lock.
+	version  string // of what it runs now
+	release  volume.Release
+	up, down bool
+
+	mu   sync.Mutex
+	conn *rpc.Node
+}
+
+func newIncarnation(release volume.Release, target rpc.Target) *incarnation {
+	return &incarnation{id: rand.Text(), target: target, since: time.Now(), version: release.Version, release: release}
+}
+
+// marker is in the environment of the node and of all that it starts, so that what it leaves can be found.
+func (n *incarnation) marker() string { return "AGENT_INCARNATION=" + n.id }
+
+// Ended is closed when the process has ended.
+func (n *incarnation) Ended() <-chan struct{} { return n.process.Done() }
+
+func (n *incarnation) ended() bool {
+	select {
+	case <-n.Ended():
+		return true
+	default:
+		return false
+	}
+}
+
+// Handler is the connection to the node's release_handler.
+func (n *incarnation) Handler(ctx context.Context) (upgrade.Handler, error) { return n.connect(ctx) }
+
+// connect returns the connection, made anew where it was lost.
+func (n *incarnation) connect(ctx context.Context) (*rpc.Node, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conn != nil && n.conn.Connected() {
+		return n.conn, nil
+	}
+	if n.ended() {
+		return nil, errors.New("the node has ended")
+	}
+	if n.conn != nil {
+		n.conn.Close()
+		n.conn = nil
+	}
+	conn, err := rpc.Connect(ctx, n.target)
+	if err != nil {
+		return nil, err
+	}
+	n.conn = conn
+	return conn, nil
+}
+
+func (n *incarnation) disconnect() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conn != nil {
+		n.conn.Close()
+		n.conn = nil
+	}
+}
+
+// awaitUp returns when all applications of the release run. The error says what was missing at the end.
+func (n *incarnation) awaitUp(ctx context.Context) error {
+	poll := time.NewTicker(bootPoll)
+	defer poll.Stop()
+	for {
+		err := n.isUp(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-n.Ended():
+			return errors.New("the node ended while it booted")
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// isUp asks the node. init:get_status alone is not enough: it says started a moment after an application
+// has failed, too.
+func (n *incarnation) isUp(ctx context.Context) error {
+	conn, err := n.connect(ctx)
+	if err != nil {
+		return err
+	}
+	internal, _, err := conn.InitStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if internal != "started" {
+		return fmt.Errorf("it is %s", internal)
+	}
+	running, err := conn.Applications(ctx)
+	if err != nil {
+		return err
+	}
+	return upgrade.ApplicationsMatch(running, n.release)
+}

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"theseus/rpc"
+	"theseus/signals"
+	"theseus/volume"
+)
+
+// launch is how one incarnation of the node is started, and how it is then reached.
+type launch struct {
+	command signals.Command
+	target  rpc.Target
+}
+
+// newLaunch works out the command line of a release on the volume. It is erlexec itself, because the erl
+// script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything from ROOTDIR:
+// libraries, what a removal deletes, $ROOT in boot scripts.
+func newLaunch(c Config, v *volume.Volume, release volume.Release, environ []string) (launch, error) {
+	dir := v.ReleaseDir(release.Version)
+	args, err := readVMArgs(dir)
+	if err != nil {
+		return launch{}, err
+	}
+	port, err := distPort(c, args)
+	if err != nil {
+		return launch{}, err
+	}
+	home, cookie, err := nodeHome(c, args, environ)
+	if err != nil {
+		return launch{}, err
+	}
+	bindir := v.Path("erts-"+release.ERTS, "bin")
+	return launch{
+		command: signals.Command{
+			Path:       filepath.Join(bindir, "erlexec"),
+			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, port)...),
+			Env:        nodeEnv(c, v, release, environ, bindir, home),
+			Dir:        v.Root(),
+			Stdout:     os.Stdout,
+			Stderr:     os.Stderr,
+			NofileSoft: c.Nofile,
+		},
+		target: rpc.Target{Node: nodeName(args, release), Addr: net.JoinHostPort("127.0.0.1", port), Cookie: cookie},
+	}, nil
+}
+
+// nodeArgs are erlexec's arguments. What vm.args says itself is left to it.
+func nodeArgs(v *volume.Volume, release volume.Release, args vmArgs, port string) []string {
+	dir, lib := v.ReleaseDir(release.Version), v.Path("lib")
+	list := []string{
+		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, release)), "-mode", "embedded",
+		"-boot_var", "SYSTEM_LIB_DIR", lib, "-boot_var", "ERTS_LIB_DIR", lib, "-boot_var", "RELEASE_LIB", lib,
+		"-config", filepath.Join(dir, "sys"),
+	}
+	if exists(filepath.Join(dir, "vm.args")) {
+		list = append(list, "-args_file", filepath.Join(dir, "vm.args"))
+	}
+	if args.name == "" {
+		list = append(list, "-name", nodeName(args, release))
+	}
+	if !args.has("-start_epmd") && !args.has("-erl_epmd_port") {
+		list = append(list, "-start_epmd", "false", "-erl_epmd_port", port)
+	}
+	if !args.has("-kernel inet_dist_use_interface") {
+		list = append(list, "-kernel", "inet_dist_use_interface", "{127,0,0,1}")
+	}
+	return list
+}
+
+// bootFile is start, or the release's name as older relx has it.
+func bootFile(dir string, release volume.Release) string {
+	if exists(filepath.Join(dir, release.Name+".boot")) {
+		return release.Name
+	}
+	return "start"
+}
+
+// nodeEnv is the container's environment with what erlexec needs and what relx's own script would set.
+func nodeEnv(c Config, v *volume.Volume, release volume.Release, environ []string, bindir, home string) []string {
+	set := map[string]string{
+		"ROOTDIR": v.Root(), "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
+		"RELEASE_ROOT_DIR": v.Root(), "REL_NAME": release.Name, "RELEASE_NAME": release.Name, "RELEASE_VSN": release.Version,
+	}
+	defaults := map[string]string{
+		"ERL_CRASH_DUMP": v.Path("log", "erl_crash.dump"), "ERL_CRASH_DUMP_SECONDS": "10", "PATH": "/usr/bin:/bin",
+	}
+	env := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, replaced := set[name]
+		delete(defaults, name)
+		return replaced
+	})
+	for name, value := range set {
+		env = append(env, name+"="+value)
+	}
+	for name, value := range defaults {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env)
+	return env
+}
+
+// nodeHome is where the node finds its cookie: the caller's own home where that holds one, else a private
+// directory with a new random cookie. Never on argv, where every user of the container can read it.
+func nodeHome(c Config, args vmArgs, environ []string) (home, cookie string, err error) {
+	home = lookup(environ, "HOME")
+	if args.cookie != "" {
+		return cmp.Or(home, "/"), args.cookie, nil
+	}
+	if own, err := os.ReadFile(filepath.Join(home, ".erlang.cookie")); home != "" && err == nil {
+		return home, strings.TrimRight(string(own), "\r\n"), nil
+	}
+	home = filepath.Join(c.RunDir, "home")
+	cookie, err = writeCookie(home)
+	return home, cookie, err
+}
+
+// distPort is where the node will listen: as vm.args says, as configured, or a port that is free now.
+func distPort(c Config, args vmArgs) (string, error) {
+	if args.distPort != "" {
+		return args.distPort, nil
+	}
+	if c.DistPort != 0 {
+		return strconv.Itoa(c.DistPort), nil
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("cannot find a free port for the node's distribution: %w", err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+// nodeName is the node's full name. Without a host in -name or -sname, Erlang adds the host's own name.
+func nodeName(args vmArgs, release volume.Release) string {
+	switch {
+	case args.name == "":
+		return release.Name + "@127.0.0.1"
+	case strings.Contains(args.name, "@"):
+		return args.name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	if args.short {
+		host, _, _ = strings.Cut(host, ".")
+	}
+	return args.name + "@" + host
+}
+
+func readVMArgs(dir string) (vmArgs, error) {
+	content, err := os.ReadFile(filepath.Join(dir, "vm.args"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
+	}
+	return parseVMArgs(string(content)), nil
+}
+
+func lookup(environ []string, name string) string {
+	for _, kv := range environ {
+		if key, value, _ := strings.Cut(kv, "="); key == name {
+			return value
+		}
+	}
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

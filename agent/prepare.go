@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/volume"
+)
+
+// prepare brings the volume to where a node can be launched from it: what a crash left is settled, the
+// decision what to boot is taken, and that release is complete.
+func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, error) {
+	if err := a.settle(); err != nil {
+		return decision{}, err
+	}
+	seed, err := a.config.SeedPackage()
+	if err != nil {
+		return decision{}, err
+	}
+	digest, err := digestOf(seed)
+	if err != nil {
+		return decision{}, err
+	}
+	d, err := decideBoot(a.volume.State(), digest, a.config.SeedPolicy)
+	if err != nil {
+		return d, err
+	}
+	if d.reverted != nil {
+		if err := a.revertDead(*d.reverted); err != nil {
+			return d, err
+		}
+	}
+	if d.seed {
+		d, err = a.seed(ctx, seed, image, d)
+		if err != nil {
+			return d, err
+		}
+	}
+	if err := a.complete(ctx, &d, seed, image); err != nil {
+		return d, err
+	}
+	a.journal.note("boot.decided", fmt.Sprintf("%s boots: %s", d.version, d.reason), map[string]any{"version": d.version})
+	a.boot.Store(&d)
+	return d, nil
+}
+
+// settle removes what a crash left half done on the volume.
+func (a *agent) settle() error {
+	report, err := a.volume.Recover()
+	if err != nil {
+		return fmt.Errorf("cannot settle what the last run left on the volume: %w", err)
+	}
+	for _, line := range report {
+		a.journal.note("volume.recovered", line, nil)
+	}
+	op := a.volume.State().Operation
+	if op != nil && op.Phase == volume.PhaseCommitted {
+		return a.volume.Finish()
+	}
+	return nil
+}
+
+// revertDead records that an upgrade died with the node or the container, before its commit.
+func (a *agent) revertDead(op volume.Operation) error {
+	reason := fmt.Sprintf("the node or the container ended while the %s was %s", op.Kind, op.Phase)
+	failure := &volume.Failure{Upgrade: op.ID, Reason: reason, At: time.Now()}
+	if err := a.volume.Abort(failure); err != nil {
+		return fmt.Errorf("cannot record that the %s to %s was reverted: %w", op.Kind, op.To, err)
+	}
+	result := api.Result{
+		ID: op.ID, Outcome: api.Reverted, From: op.From, To: op.To, Restart: true, Duration: time.Since(op.Started),
+		Error: &api.Error{Code: "node-ended", Message: reason},
+	}
+	a.journal.record(api.Event{
+		Time: time.Now(), Upgrade: op.ID, Kind: op.Kind + ".reverted", Message: reason, Result: &result, Error: result.Error,
+	})
+	return nil
+}
+
+// seed unpacks the image's package. Where that cannot be done and the volume has a release, that one boots,
+// loudly: a new image that does not fit must not take the service down.
+func (a *agent) seed(ctx context.Context, path string, image volume.Image, d decision) (decision, error) {
+	release, err := a.unpackSeed(ctx, path, image)
+	if err == nil {
+		d.version = release.Version
+		a.journal.note("volume.seeded", fmt.Sprintf("%s %s is unpacked from %s: %s", release.Name, release.Version, path, d.reason),
+			map[string]any{"version": release.Version, "sha256": release.Package})
+		return d, nil
+	}
+	err = fmt.Errorf("cannot seed the volume from %s: %w", path, err)
+	if d.version == "" {
+		return d, err
+	}
+	a.journal.record(api.Event{Time: time.Now(), Kind: "volume.seed_refused", Message: err.Error(),
+		Error: &api.Error{Code: "seed-refused", Message: err.Error(), State: d.version + " boots, as before"}})
+	d.reason = "permanent on the volume; the image's package was refused: " + err.Error()
+	return d, nil
+}
+
+func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image) (volume.Release, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return volume.Release{}, err
+	}
+	defer file.Close()
+	pkg, err := a.volume.Receive(ctx, file, nil)
+	if err != nil {
+		return volume.Release{}, err
+	}
+	state := a.volume.State()
+	staged, err := a.volume.Stage(ctx, pkg, state.Releases[state.Current].Name, nil)
+	if err != nil {
+		return volume.Release{}, errors.Join(err, a.volume.Discard(pkg))
+	}
+	release, err := staged.Publish(image)
+	if err != nil {
+		return volume.Release{}, errors.Join(err, staged.Discard(), a.volume.Discard(pkg))
+	}
+	if err := a.volume.Link(image, release.Version); err != nil {
+		return volume.Release{}, err
+	}
+	return release, a.volume.Seed(release.Version)
+}
+
+// complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
+// its package; one that cannot be gives way to the one before it.
+func (a *agent) complete(ctx context.Context, d *decision, seed string, image volume.Image) error {
+	first := a.makeWhole(d.version, image)
+	previous := a.volume.State().Previous
+	if first == nil {
+		return nil
+	}
+	if previous == "" || previous == d.version {
+		return first
+	}
+	if err := a.makeWhole(previous, image); err != nil {
+		return errors.Join(first, err)
+	}
+	a.journal.record(api.Event{Time: time.Now(), Kind: "release.unusable", Message: first.Error(),
+		Error: &api.Error{Code: "release-unusable", Message: first.Error(), State: previous + " boots instead"}})
+	d.version, d.reason = previous, "the permanent release is unusable: "+first.Error()
+	return nil
+}
+
+func (a *agent) makeWhole(version string, image volume.Image) error {
+	if err := a.volume.Link(image, version); err != nil {
+		return fmt.Errorf("cannot boot %s: %w", version, err)
+	}
+	damage := a.volume.Verify(version)
+	if damage == nil {
+		return nil
+	}
+	if err := a.volume.Restore(version); err != nil {
+		return fmt.Errorf("cannot boot %s: %w, and it cannot be restored: %w", version, damage, err)
+	}
+	a.journal.note("release.restored", fmt.Sprintf("%s was restored from its package: %v", version, damage), nil)
+	return nil
+}
+
+// digestOf is the sha256 of a file, in hex; of no file it is empty.
+func digestOf(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the seed package: %w", err)
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", fmt.Errorf("cannot read the seed package %s: %w", filepath.Base(path), err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}

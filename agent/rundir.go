@@ -1,0 +1,44 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// makeRunDir makes the private directory for socket and cookie. Others may pass through it to the socket,
+// which checks who they are, and see nothing else.
+func makeRunDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("cannot make the run directory: %w; mount a tmpfs there (docker run --tmpfs %s)", err, filepath.Dir(dir))
+	}
+	probe := filepath.Join(dir, ".probe")
+	if err := os.WriteFile(probe, nil, 0o600); err != nil {
+		return fmt.Errorf("cannot write into the run directory: %w; mount a tmpfs there that uid %d may write", err, os.Getuid())
+	}
+	return os.Remove(probe)
+}
+
+// writeCookie puts 256 random bits where a node with this HOME looks for its cookie (kernel: auth:init_cookie).
+// The file must be readable by its owner only, or the node refuses to start.
+func writeCookie(home string) (string, error) {
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return "", fmt.Errorf("cannot make the node's home: %w", err)
+	}
+	var bits [32]byte
+	if _, err := rand.Read(bits[:]); err != nil {
+		return "", fmt.Errorf("cannot make a cookie: %w", err)
+	}
+	cookie := hex.EncodeToString(bits[:])
+	path := filepath.Join(home, ".erlang.cookie")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("cannot replace the cookie: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(cookie), 0o400); err != nil {
+		return "", fmt.Errorf("cannot write the cookie: %w", err)
+	}
+	return cookie, nil
+}

@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/agent/upgrade"
+	"theseus/rpc"
+	"theseus/rpc/term"
+	"theseus/volume"
+)
+
+const (
+	rpcTimeout    = 15 * time.Second // where the caller gives none
+	rpcMaxTimeout = time.Hour
+)
+
+// Status tells what runs, what the agent is doing, and why this release was booted.
+func (a *agent) Status() api.Status {
+	node, release := a.keeper.snapshot()
+	state := a.volume.State()
+	if release.Version == "" {
+		release = state.Releases[state.Current]
+	}
+	s := api.Status{
+		Release: describeRelease(release, state, release.Version),
+		Node:    node,
+		Volume:  api.Volume{Root: a.volume.Root(), Current: state.Current, Previous: state.Previous},
+		Upgrade: a.engine.Current(),
+		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans()},
+	}
+	if boot := a.boot.Load(); boot != nil {
+		s.Boot = api.Boot{Version: boot.version, Reason: boot.reason}
+	}
+	return s
+}
+
+// Releases lists what is on the volume, in the order in which it was unpacked.
+func (a *agent) Releases() []api.Release {
+	state := a.volume.State()
+	_, running := a.keeper.snapshot()
+	list := []api.Release{}
+	for _, r := range state.Releases {
+		list = append(list, describeRelease(r, state, running.Version))
+	}
+	slices.SortFunc(list, func(x, y api.Release) int { return x.Unpacked.Compare(y.Unpacked) })
+	return list
+}
+
+// describeRelease uses release_handler's words: permanent boots, current runs and is not permanent, old was
+// permanent or current, unpacked was neither.
+func describeRelease(r volume.Release, state volume.State, running string) api.Release {
+	status := "unpacked"
+	switch r.Version {
+	case state.Current:
+		status = "permanent"
+	case running:
+		status = "current"
+	case state.Previous:
+		status = "old"
+	}
+	return api.Release{
+		Name: r.Name, Version: r.Version, Status: status, ERTS: r.ERTS, SHA256: r.Package, Size: r.Size,
+		Unpacked: r.Unpacked, Failed: state.Failed[r.Version].Reason,
+	}
+}
+
+// History is what was recorded on the volume.
+func (a *agent) History(limit int) ([]api.Event, error) {
+	lines, err := a.volume.History(limit)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]api.Event, 0, len(lines))
+	for _, line := range lines {
+		var e api.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("cannot read the history: %w", err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// Stop asks for the orderly end of node and agent.
+func (a *agent) Stop() {
+	a.journal.note("agent.stopping", "the agent was asked to stop", nil)
+	a.stop()
+}
+
+// Upgrade hands the request to the engine. From the moment that the package is received it lives as long as
+// the agent, not as the caller.
+func (a *agent) Upgrade(caller context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	return a.busy(a.engine.Upgrade(a.upgrades, caller, req, pkg, on))
+}
+
+// Rollback is an upgrade to a release that is on the volume.
+func (a *agent) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
+	return a.busy(a.engine.Rollback(a.upgrades, req, on))
+}
+
+func (a *agent) busy(err error) error {
+	if !errors.Is(err, upgrade.ErrBusy) {
+		return err
+	}
+	e := &api.Error{Code: api.CodeBusy, Message: "cannot begin: another upgrade is under way", Hint: "agent status shows it"}
+	if u := a.engine.Current(); u != nil {
+		e.State = fmt.Sprintf("%s from %s to %s is %s", u.ID, u.From, u.To, u.State)
+	}
+	return e
+}
+
+// RPC evaluates one function in the node.
+func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
+	args, err := parseArgs(req.Args)
+	if err != nil {
+		return "", &api.Error{Code: api.CodeBadRequest, Message: err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
+	}
+	timeout := req.Timeout
+	if timeout <= 0 {
+		timeout = rpcTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(timeout, rpcMaxTimeout))
+	defer cancel()
+	node, err := a.keeper.current()
+	if err != nil {
+		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
+	}
+	conn, err := node.connect(ctx)
+	if err != nil {
+		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
+	}
+	result, err := conn.Call(ctx, req.Module, req.Function, args...)
+	if err != nil {
+		return "", rpcError(req, timeout, err)
+	}
+	return term.Format(result), nil
+}
+
+func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
+	var bad *rpc.BadRPCError
+	switch {
+	case errors.As(err, &bad):
+		return &api.Error{Code: api.CodeBadRPC, Message: err.Error()}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &api.Error{
+			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),
+			State: "it may still run in the node", Hint: "--timeout allows more",
+		}
+	}
+	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
+}
+
+// parseArgs reads a list of terms; nothing at all is an empty list.
+func parseArgs(text string) ([]term.Term, error) {
+	if text == "" {
+		return nil, nil
+	}
+	t, err := term.ParseOne([]byte(text + "."))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the arguments: %w", err)
+	}
+	switch list := t.(type) {
+	case term.List:
+		return list, nil
+	case term.String: // [1,2,3] may have been written as "…": it is the same list
+		var args []term.Term
+		for _, c := range string(list) {
+			args = append(args, int64(c))
+		}
+		return args, nil
+	}
+	return nil, errors.New("cannot read the arguments: they are no list")
+}

@@ -1,0 +1,170 @@
+package upgrade
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/volume"
+)
+
+// attempt is one upgrade or rollback, from its request to its result.
+type attempt struct {
+	*Engine
+	id, kind string
+	started  time.Time
+	settle   time.Duration
+	on       func(api.Event)
+
+	mu              sync.Mutex // guards what describe reads
+	state           State
+	name, from, to  string
+	pkg             volume.Package
+	staged          *volume.Staged
+	release         volume.Release // the target
+	way             plan           // from one to the other
+	node            Incarnation
+	handler         Handler
+	unpackedByUs    bool // the release was published by this attempt
+	registeredByUs  bool // release_handler learned of it from this attempt
+	operationBegun  bool
+	restarted       bool
+	warnings        []string
+	installDuration time.Duration
+}
+
+// step does what is needed to reach a state.
+type step struct {
+	to State
+	do func(context.Context) error
+}
+
+func newAttempt(e *Engine, kind string, on func(api.Event)) *attempt {
+	return &attempt{Engine: e, id: newID(), kind: kind, started: time.Now(), settle: e.Settle, on: on, state: Requested}
+}
+
+// newID is unique on its volume, sorts by time, and is short enough to be typed.
+func newID() string {
+	var salt [2]byte
+	rand.Read(salt[:]) // never fails (crypto/rand)
+	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(salt[:])
+}
+
+// walk takes the steps one by one, and takes back what was done when one fails.
+func (a *attempt) walk(ctx context.Context, steps []step) {
+	err := a.meetNode()
+	for _, s := range steps {
+		if err == nil {
+			err = s.do(ctx)
+		}
+		if err == nil {
+			err = a.reach(s.to)
+		}
+		if err != nil {
+			a.fail(ctx, err)
+			return
+		}
+	}
+	a.succeed()
+}
+
+// meetNode learns what runs before anything is done.
+func (a *attempt) meetNode() error {
+	node, version, err := a.Keeper.Running()
+	if err != nil {
+		return &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot %s: %v", a.kind, err), Hint: "agent status says what the node does"}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.node, a.from = node, version
+	a.name = a.Volume.State().Releases[version].Name
+	return nil
+}
+
+// reach records the state, durably once the volume knows of the operation.
+func (a *attempt) reach(to State) error {
+	a.mu.Lock()
+	next, err := a.state.next(to)
+	a.state = next
+	a.mu.Unlock()
+	if err != nil || !a.operationBegun || next.final() {
+		return err
+	}
+	return a.Volume.Advance(string(next))
+}
+
+func (a *attempt) describe() *api.Upgrade {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &api.Upgrade{ID: a.id, State: string(a.state), From: a.from, To: a.to}
+}
+
+// target sets what the attempt leads to, once that is known.
+func (a *attempt) target(r volume.Release) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.release, a.to = r, r.Version
+}
+
+// emit tells log, history and caller.
+func (a *attempt) emit(kind, message string, attrs map[string]any) {
+	a.send(api.Event{Kind: kind, Message: message, Attrs: attrs})
+}
+
+func (a *attempt) send(e api.Event) {
+	e.Time, e.Upgrade = time.Now(), a.id
+	a.Record(e)
+	a.on(e)
+}
+
+// warn is for what is true and does not stop the attempt.
+func (a *attempt) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	a.warnings = append(a.warnings, text)
+	a.emit("upgrade.warned", text, nil)
+}
+
+// progress reports bytes, at most ten times a second, to the caller alone.
+func (a *attempt) progress() func(done, total int64) {
+	var last time.Time
+	return func(done, total int64) {
+		if time.Since(last) < 100*time.Millisecond {
+			return
+		}
+		last = time.Now()
+		a.on(api.Event{
+			Time: last, Upgrade: a.id, Kind: api.KindProgress, Message: string(a.state),
+			Attrs: map[string]any{"done": done, "total": total},
+		})
+	}
+}
+
+// describeRelease is how messages name a release of this name.
+func (a *attempt) describeRelease(version string) string { return a.name + " " + version }
+
+func (a *attempt) succeed() {
+	r := a.result(api.Committed, nil)
+	a.finish(r, a.kind+".committed", fmt.Sprintf("%s runs and is permanent (was %s), %s after the request",
+		a.describeRelease(a.to), a.from, r.Duration.Round(time.Millisecond)))
+}
+
+func (a *attempt) result(o api.Outcome, cause *api.Error) api.Result {
+	r := api.Result{
+		ID: a.id, Outcome: o, Name: a.name, From: a.from, To: a.to, Restart: a.restarted,
+		Duration: time.Since(a.started), Warnings: a.warnings, Error: cause,
+	}
+	if _, version, err := a.Keeper.Running(); err == nil {
+		r.Running = version
+	}
+	return r
+}
+
+func (a *attempt) finish(r api.Result, kind, message string) {
+	e := api.Event{Time: time.Now(), Upgrade: a.id, Kind: kind, Message: message, Result: &r, Error: r.Error}
+	a.Record(e)
+	a.on(e)
+}

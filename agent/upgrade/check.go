@@ -1,0 +1,172 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"theseus/rpc"
+	"theseus/volume"
+)
+
+const (
+	busyTimeout       = 500 * time.Millisecond // a process that does not answer for so long is busy
+	codeChangeTimeout = 30 * time.Second       // for each process; OTP's own default is 5 s
+	suspendTimeout    = 10 * time.Second       // for each process; after it OTP skips the process silently
+)
+
+// beginOperation writes the intent, before the first thing on the volume changes.
+func (a *attempt) beginOperation() error {
+	err := a.Volume.Begin(volume.Operation{ID: a.id, Kind: a.kind, From: a.from, To: a.to, Phase: string(a.state), Started: a.started})
+	a.operationBegun = err == nil
+	return err
+}
+
+// check asks release_handler and the node whether the installation can go through. A node that would lose
+// its state in the middle of it is refused here: behind the point of no return OTP only restarts.
+func (a *attempt) check(ctx context.Context) error {
+	var err error
+	if a.handler, err = a.node.Handler(ctx); err != nil {
+		return err
+	}
+	if a.way.cold {
+		return nil
+	}
+	if err := a.checkLoadedCode(ctx); err != nil {
+		return err
+	}
+	if err := a.checkProcesses(ctx); err != nil {
+		return err
+	}
+	if err := a.register(ctx); err != nil {
+		return err
+	}
+	if _, err := a.handler.CheckInstallRelease(ctx, a.to, true); err != nil {
+		return err
+	}
+	a.emit("node.checked", "release_handler accepts "+a.describeRelease(a.to), nil)
+	return nil
+}
+
+// checkLoadedCode makes sure that what runs is what the relup was made from.
+func (a *attempt) checkLoadedCode(ctx context.Context) error {
+	modified, err := a.handler.ModifiedModules(ctx)
+	if err != nil || len(modified) == 0 {
+		return err
+	}
+	e := refuse("code-drift", "cannot upgrade: the node runs other code than %s on the volume: %s", a.describeRelease(a.from), some(modified))
+	e.Hint = "restart the node, or load what the release holds (code:load_file/1)"
+	return e
+}
+
+// checkProcesses finds those that release_handler would skip because they do not answer in time, and that
+// would then meet the new code with their old state (release_handler_1:suspend).
+func (a *attempt) checkProcesses(ctx context.Context) error {
+	if len(a.way.suspended) == 0 {
+		return nil
+	}
+	busy, err := a.handler.Busy(ctx, a.way.suspended, busyTimeout)
+	if err != nil || len(busy) == 0 {
+		return err
+	}
+	var names []string
+	for _, p := range busy {
+		names = append(names, fmt.Sprintf("%s (%s)", p.Name, strings.Join(p.Modules, ", ")))
+	}
+	e := refuse("busy-processes", "cannot upgrade: %d processes that must change do not answer: %s", len(busy), some(names))
+	e.Hint = "try again when they are idle"
+	return e
+}
+
+// register tells release_handler of the release, unless it knows it.
+func (a *attempt) register(ctx context.Context) error {
+	known, err := a.handler.WhichReleases(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.to }) {
+		return nil
+	}
+	err = a.handler.SetUnpacked(ctx, a.Volume.RelFile(a.to))
+	a.registeredByUs = err == nil
+	return err
+}
+
+// observe looks at what runs after an installation. release_handler answers ok also where a process was
+// skipped, a module was forgotten, or an application ends a moment later.
+func (a *attempt) observe(ctx context.Context, release volume.Release) error {
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	if internal, _, err := h.InitStatus(ctx); err != nil || internal != "started" {
+		return errors.Join(err, fmt.Errorf("the node is %q, not started", internal))
+	}
+	modified, err := h.ModifiedModules(ctx)
+	if err != nil {
+		return err
+	}
+	if len(modified) > 0 {
+		return fmt.Errorf("the node runs other code than %s holds: %s", a.describeRelease(release.Version), some(modified))
+	}
+	running, err := h.Applications(ctx)
+	if err != nil {
+		return err
+	}
+	return ApplicationsMatch(running, release)
+}
+
+// ApplicationsMatch compares which applications run, and in which version, with the release.
+func ApplicationsMatch(running []rpc.App, release volume.Release) error {
+	versions := map[string]string{}
+	for _, app := range running {
+		versions[app.Name] = app.Version
+	}
+	for _, lib := range release.Libs {
+		version, runs := versions[lib.App]
+		switch {
+		case !runs && lib.Starts():
+			return fmt.Errorf("application %s does not run", lib.App)
+		case runs && version != lib.Version:
+			return fmt.Errorf("application %s runs in version %s, not %s", lib.App, version, lib.Version)
+		}
+	}
+	return nil
+}
+
+// watch observes now, and again when the settling time is over, in which the node must not end.
+func (a *attempt) watch(ctx context.Context, release volume.Release, settle time.Duration) error {
+	if err := a.observe(ctx, release); err != nil || settle == 0 {
+		return err
+	}
+	if err := a.stays(ctx, settle); err != nil {
+		return err
+	}
+	return a.observe(ctx, release)
+}
+
+// stays waits, and is nil when the node lived that long.
+func (a *attempt) stays(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-a.node.Ended():
+		return errNodeEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// some lists the first few of many.
+func some(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}

@@ -1,0 +1,47 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"theseus/agent/api"
+	"theseus/rpc"
+	"theseus/volume"
+)
+
+// refuse is the error of a request that cannot be done, whatever is tried.
+func refuse(code, format string, args ...any) *api.Error {
+	return &api.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// isRefusal tells a request that cannot be done from one that went wrong.
+func isRefusal(err error) bool {
+	var refusal *api.Error
+	var pkg *volume.PackageError
+	var handler *rpc.ReleaseError
+	return errors.As(err, &refusal) || errors.As(err, &pkg) || errors.As(err, &handler)
+}
+
+// explain gives every error its stable code.
+func explain(err error) *api.Error {
+	var refusal *api.Error
+	var pkg *volume.PackageError
+	var handler *rpc.ReleaseError
+	switch {
+	case errors.As(err, &refusal):
+		copied := *refusal
+		return &copied
+	case errors.As(err, &pkg):
+		return &api.Error{Code: string(pkg.Code), Message: err.Error()}
+	case errors.Is(err, context.Canceled):
+		return &api.Error{Code: api.CodeStopping, Message: err.Error()}
+	case errors.Is(err, errNodeEnded) && errors.As(err, &handler):
+		return &api.Error{Code: handler.Code(), Message: handler.Error()}
+	case errors.As(err, &handler):
+		return &api.Error{Code: handler.Code(), Message: handler.Error()}
+	case errors.Is(err, errNodeEnded):
+		return &api.Error{Code: "node-ended", Message: err.Error()}
+	}
+	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
+}

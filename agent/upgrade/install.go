@@ -1,0 +1,156 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"theseus/rpc"
+)
+
+var (
+	errNodeEnded = errors.New("the node ended")
+	errUntouched = errors.New("the node was not touched") // an installation that failed before its point of no return
+)
+
+const (
+	installTimeout = 10 * time.Minute       // of the whole call: thousands of processes change one after another
+	verdictTimeout = 30 * time.Second       // for a node that is stopping to end
+	verdictQuiet   = 500 * time.Millisecond // a node that still runs so long after an error was not touched
+	verdictPoll    = 20 * time.Millisecond  //
+	commitTimeout  = time.Minute            // of make_permanent
+	revertTimeout  = 2 * time.Minute        // until the old release is up again
+)
+
+// enter is the last moment before the node changes: from now on its end means a restart into the old release.
+func (a *attempt) enter(context.Context) error {
+	a.Keeper.Protect(a.from)
+	return nil
+}
+
+// install asks for the new code, and finds out what became of it.
+func (a *attempt) install(ctx context.Context) error {
+	if a.way.cold {
+		return a.restartInto(ctx, a.to)
+	}
+	begun := time.Now()
+	call, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
+	_, err := a.handler.InstallRelease(call, a.to, rpc.InstallOptions{
+		CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true,
+	})
+	if err != nil {
+		if err = a.verdict(ctx, err); err != nil {
+			return err
+		}
+	}
+	a.installDuration = time.Since(begun)
+	a.Keeper.Upgraded(a.to)
+	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), a.installDuration.Round(time.Millisecond)),
+		map[string]any{"ms": a.installDuration.Milliseconds()})
+	return nil
+}
+
+// verdict tells what an error of install_release means. The reply comes before OTP acts on it: a failure
+// behind the point of no return is followed by init:reboot within milliseconds (release_handler:install_release,
+// error_action reboot). A lost reply says nothing at all. So the node is watched:
+//
+//	it ends, or is stopping          errNodeEnded: the old release boots
+//	it runs, the new one is current  nil: the reply was lost, not the upgrade
+//	it runs, the old one is current  errUntouched
+func (a *attempt) verdict(ctx context.Context, cause error) error {
+	deadline := time.Now().Add(verdictTimeout)
+	quiet := time.Now().Add(verdictQuiet)
+	for time.Now().Before(deadline) {
+		if err := a.stays(ctx, verdictPoll); err != nil {
+			return errors.Join(err, cause)
+		}
+		internal, _, err := a.initStatus(ctx)
+		if err == nil && internal == "started" && time.Now().After(quiet) {
+			return a.whichIsCurrent(ctx, cause)
+		}
+	}
+	return fmt.Errorf("the node neither ended nor answered within %s: %w", verdictTimeout, cause)
+}
+
+func (a *attempt) initStatus(ctx context.Context) (internal, provided string, err error) {
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	return h.InitStatus(ctx)
+}
+
+func (a *attempt) whichIsCurrent(ctx context.Context, cause error) error {
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	call, cancel := context.WithTimeout(ctx, installTimeout) // it waits behind an installation that goes on
+	defer cancel()
+	releases, err := h.WhichReleases(call)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	for _, r := range releases {
+		if r.Version == a.to && r.Status == rpc.Current {
+			return nil
+		}
+	}
+	return errors.Join(errUntouched, cause)
+}
+
+// restartInto boots a release, on trial: the other one is still what a crash would boot.
+func (a *attempt) restartInto(ctx context.Context, version string) error {
+	a.restarted = true
+	if err := a.Keeper.Restart(ctx, version); err != nil {
+		return err
+	}
+	return a.meetAgain(version)
+}
+
+// meetAgain takes up the incarnation that followed the one that ended.
+func (a *attempt) meetAgain(want string) error {
+	node, version, err := a.Keeper.Running()
+	if err != nil {
+		return err
+	}
+	if version != want {
+		return fmt.Errorf("the node runs %s, not %s", version, want)
+	}
+	a.node = node
+	a.emit("node.restarted", a.describeRelease(want)+" was booted", nil)
+	return nil
+}
+
+// observeAndCommit ends the probation. The volume's record is the commit: a crash before it boots the old
+// release, a crash after it the new one, whatever release_handler has written by then.
+func (a *attempt) observeAndCommit(ctx context.Context) error {
+	if err := a.watch(ctx, a.release, a.settle); err != nil {
+		return err
+	}
+	if err := a.Volume.Commit(); err != nil {
+		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)
+	}
+	a.Keeper.Protect("")
+	a.makePermanent(ctx)
+	if err := a.Volume.Finish(); err != nil {
+		a.warn("the volume could not be told that the upgrade is over: %v", err)
+	}
+	return nil
+}
+
+// makePermanent lets release_handler follow. Its own files are derived from the volume's record before each
+// boot, so an error here is told and changes nothing.
+func (a *attempt) makePermanent(ctx context.Context) {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	h, err := a.node.Handler(call)
+	if err == nil {
+		err = h.MakePermanent(call, a.to)
+	}
+	if err != nil {
+		a.warn("release_handler did not make %s permanent: %v; the volume has it so, and the next boot corrects it", a.to, err)
+	}
+}

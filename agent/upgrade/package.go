@@ -1,0 +1,82 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"theseus/agent/api"
+)
+
+// receive keeps the package's bytes on the volume. It is the only step that ends with the caller.
+func (a *attempt) receive(caller context.Context, req api.UpgradeRequest, pkg io.Reader) error {
+	begun := time.Now()
+	report := a.progress()
+	kept, err := a.Volume.Receive(caller, pkg, func(done int64) { report(done, req.Size) })
+	if err != nil {
+		return fmt.Errorf("cannot receive %s: %w", req.Name, err)
+	}
+	a.pkg = kept
+	if want := strings.ToLower(req.SHA256); want != "" && want != kept.Digest {
+		return refuse("wrong-digest", "cannot use %s: its sha256 is %s, not %s", req.Name, kept.Digest, want)
+	}
+	a.emit("package.received", fmt.Sprintf("%s: %d bytes, sha256 %s", req.Name, kept.Size, kept.Digest), map[string]any{
+		"bytes": kept.Size, "sha256": kept.Digest, "ms": time.Since(begun).Milliseconds(),
+	})
+	return nil
+}
+
+// verify unpacks beside everything else, where nothing can be harmed, and looks at what came out.
+func (a *attempt) verify(ctx context.Context) error {
+	begun := time.Now()
+	staged, err := a.Volume.Stage(ctx, a.pkg, a.name, a.progress())
+	if err != nil {
+		return err
+	}
+	a.staged = staged
+	a.target(staged.Release)
+	a.emit("package.verified", fmt.Sprintf("%s with %d applications", a.describeRelease(a.to), len(a.release.Libs)), map[string]any{
+		"version": a.to, "erts": a.release.ERTS, "ms": time.Since(begun).Milliseconds(),
+	})
+	return nil
+}
+
+// publish moves the release from the stage to its place on the volume.
+func (a *attempt) publish(context.Context) error {
+	if err := a.beginOperation(); err != nil {
+		return err
+	}
+	begun := time.Now()
+	_, known := a.Volume.State().Releases[a.to]
+	release, err := a.staged.Publish(a.Image)
+	if err != nil {
+		return err
+	}
+	a.unpackedByUs = !known
+	a.target(release)
+	if err := a.Volume.Link(a.Image, a.to); err != nil {
+		return err
+	}
+	a.emit("release.unpacked", a.describeRelease(a.to)+" is on the volume", map[string]any{"ms": time.Since(begun).Milliseconds()})
+	return nil
+}
+
+// adopt is publish for a release that is on the volume already: its files must still be what was unpacked.
+func (a *attempt) adopt(context.Context) error {
+	if err := a.beginOperation(); err != nil {
+		return err
+	}
+	if err := a.Volume.Verify(a.to); err != nil {
+		if err := a.Volume.Restore(a.to); err != nil {
+			return err
+		}
+		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
+	}
+	if err := a.Volume.Link(a.Image, a.to); err != nil {
+		return err
+	}
+	a.emit("release.verified", a.describeRelease(a.to)+" is complete on the volume", nil)
+	return nil
+}

@@ -1,0 +1,152 @@
+package upgrade
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"theseus/agent/api"
+	"theseus/rpc/term"
+	"theseus/volume"
+)
+
+// plan is how the node gets from one release to the other.
+type plan struct {
+	instructions int
+	suspended    []string // modules whose processes are suspended while they change
+	back         bool     // a relup leads back as well
+	cold         bool     // by a restart of the node
+}
+
+// plan finds the way from what runs to what the package holds, before anything is published.
+func (a *attempt) plan(context.Context) error {
+	if a.to == a.from {
+		return refuse("already-installed", "cannot upgrade to %s: it is what runs", a.describeRelease(a.to))
+	}
+	relup, err := a.staged.Relup()
+	if err != nil {
+		return err
+	}
+	return a.planHot(relup)
+}
+
+// planRollback finds the way to a release that is on the volume.
+func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error {
+	s := a.Volume.State()
+	version := cmp.Or(req.Version, s.Previous)
+	target, known := s.Releases[version]
+	switch {
+	case version == "":
+		return refuse("no-previous", "cannot roll back: this volume has had no release before %s", a.describeRelease(a.from))
+	case !known:
+		return refuse("no-such-release", "cannot roll back to %s: it is not on the volume", a.describeRelease(version))
+	case version == a.from:
+		return refuse("already-installed", "cannot roll back to %s: it is what runs", a.describeRelease(version))
+	}
+	a.target(target)
+	relup, err := a.Volume.Relup(version)
+	if err != nil {
+		return err
+	}
+	err = a.planHot(relup)
+	if err == nil || !req.Restart {
+		return err
+	}
+	a.way = plan{cold: true}
+	a.emit("upgrade.planned", fmt.Sprintf("to %s by a restart of the node: its state and connections end", a.describeRelease(a.to)), nil)
+	return nil
+}
+
+// planHot looks for the edge where release_handler does (release_handler:get_rh_script): in the target's
+// relup from what runs, then in the running release's relup down to the target.
+func (a *attempt) planHot(target *volume.Relup) error {
+	running, err := a.Volume.Relup(a.from)
+	if err != nil {
+		return err
+	}
+	edge := findEdge(target, running, a.from, a.to)
+	if edge == nil {
+		e := refuse("no-relup", "cannot upgrade from %s to %s in service: neither release has a relup between them", a.describeRelease(a.from), a.to)
+		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s)", a.from, knownEdges(target))
+		if a.kind == "rollback" {
+			e.Code, e.Hint = api.CodeNeedsRestart, "agent rollback --restart "+a.to+" restarts the node into it"
+		}
+		return e
+	}
+	if edge.NeedsEmulatorRestart() {
+		e := refuse(api.CodeNeedsRestart, "cannot upgrade from %s to %s in service: its relup restarts the emulator", a.describeRelease(a.from), a.to)
+		e.Hint = "roll it out as a new image"
+		return e
+	}
+	a.way = plan{
+		instructions: len(edge.Instructions),
+		suspended:    suspendedModules(edge.Instructions),
+		back:         findEdge(running, target, a.to, a.from) != nil,
+	}
+	a.emit("upgrade.planned", a.way.describe(a.describeRelease(a.from), a.to), map[string]any{
+		"verdict": "hot", "instructions": a.way.instructions, "suspended": a.way.suspended, "way_back": a.way.back,
+	})
+	return nil
+}
+
+func (p plan) describe(from, to string) string {
+	text := fmt.Sprintf("%s to %s in service: %d instructions", from, to, p.instructions)
+	if len(p.suspended) > 0 {
+		text += ", processes of " + strings.Join(p.suspended, ", ") + " are suspended meanwhile"
+	}
+	if !p.back {
+		text += "; the way back is a restart"
+	}
+	return text
+}
+
+// findEdge returns the instructions from one version to another: up in the target's relup, else down in the
+// relup of the release that is left.
+func findEdge(target, left *volume.Relup, from, to string) *volume.RelupEdge {
+	if target != nil {
+		if i := slices.IndexFunc(target.Up, func(e volume.RelupEdge) bool { return e.Version == from }); i >= 0 {
+			return &target.Up[i]
+		}
+	}
+	if left != nil {
+		if i := slices.IndexFunc(left.Down, func(e volume.RelupEdge) bool { return e.Version == to }); i >= 0 {
+			return &left.Down[i]
+		}
+	}
+	return nil
+}
+
+func knownEdges(r *volume.Relup) string {
+	if r == nil || len(r.Up) == 0 {
+		return "it has none"
+	}
+	var from []string
+	for _, e := range r.Up {
+		from = append(from, e.Version)
+	}
+	return "it has them from " + strings.Join(from, ", ")
+}
+
+// suspendedModules reads the low-level suspend instructions: {suspend,[Mod | {Mod,Timeout}]} (sasl: appup(4)
+// translated by systools_rc).
+func suspendedModules(instructions []term.Term) []string {
+	var modules []string
+	for _, instruction := range instructions {
+		tuple, ok := instruction.(term.Tuple)
+		if !ok || len(tuple) != 2 || tuple[0] != term.Atom("suspend") {
+			continue
+		}
+		list, _ := tuple[1].(term.List)
+		for _, m := range list {
+			if withTimeout, ok := m.(term.Tuple); ok && len(withTimeout) > 0 {
+				m = withTimeout[0]
+			}
+			if atom, ok := m.(term.Atom); ok {
+				modules = append(modules, string(atom))
+			}
+		}
+	}
+	return modules
+}

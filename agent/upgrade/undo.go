@@ -1,0 +1,148 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/rpc"
+	"theseus/volume"
+)
+
+// fail ends an attempt that could not go on, in the state that the table has for it.
+func (a *attempt) fail(ctx context.Context, cause error) {
+	begun := a.state == Installing || a.state == Probation
+	switch {
+	case !begun:
+		a.abort(ctx, cause)
+	case errors.Is(cause, errUntouched):
+		a.Keeper.Protect("")
+		a.abort(ctx, cause)
+	default:
+		a.revert(ctx, cause)
+	}
+}
+
+// abort gives up before the node was touched, and takes back what is on the disk.
+func (a *attempt) abort(ctx context.Context, cause error) {
+	if err := a.takeBack(ctx); err != nil {
+		a.warn("not everything could be taken back: %v; the next start of the agent finishes it", err)
+	}
+	a.move(Aborted)
+	e := explain(cause)
+	outcome := api.Aborted
+	if isRefusal(cause) {
+		outcome = api.Refused
+	}
+	if a.from != "" {
+		e.State = fmt.Sprintf("%s still runs, nothing was changed", a.describeRelease(a.from))
+	}
+	r := a.result(outcome, e)
+	a.finish(r, a.kind+"."+string(outcome), e.Error())
+}
+
+// takeBack undoes the steps in the opposite order.
+func (a *attempt) takeBack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	var errs []error
+	if a.registeredByUs {
+		errs = append(errs, a.handler.SetRemoved(ctx, a.to))
+	}
+	if a.staged != nil {
+		errs = append(errs, a.staged.Discard())
+	}
+	if a.operationBegun {
+		errs = append(errs, a.Volume.Abort(nil))
+	}
+	if a.unpackedByUs {
+		errs = append(errs, a.Volume.Remove(a.to))
+	}
+	if a.pkg.Digest != "" {
+		errs = append(errs, a.Volume.Discard(a.pkg))
+	}
+	return errors.Join(errs...)
+}
+
+// revert goes back to the old release: in service where its relup leads back and the node lives, else by a
+// restart into it.
+func (a *attempt) revert(ctx context.Context, cause error) {
+	e := explain(cause)
+	a.send(api.Event{Kind: "upgrade.failed", Message: fmt.Sprintf("%s did not go well: %s", a.describeRelease(a.to), e.Message), Error: e})
+	back := a.goBack(ctx, cause)
+	a.Keeper.Protect("")
+	failure := volume.Failure{Upgrade: a.id, Reason: e.Message, At: time.Now()}
+	if err := a.Volume.Abort(&failure); err != nil {
+		a.warn("the volume could not be told that the upgrade was reverted: %v; the next start of the agent finishes it", err)
+	}
+	outcome := api.Reverted
+	a.move(Reverted)
+	switch {
+	case ctx.Err() != nil:
+		e.State = fmt.Sprintf("the agent was told to stop; %s boots next", a.describeRelease(a.from))
+	case back != nil:
+		outcome = api.Broken
+		e.State = fmt.Sprintf("%s could not be brought back: %v", a.describeRelease(a.from), back)
+	case a.restarted:
+		e.State = fmt.Sprintf("the node was restarted, %s runs again", a.describeRelease(a.from))
+	default:
+		e.State = fmt.Sprintf("%s runs again, in service", a.describeRelease(a.from))
+	}
+	r := a.result(outcome, e)
+	a.finish(r, a.kind+"."+string(outcome), e.Error())
+}
+
+func (a *attempt) goBack(ctx context.Context, cause error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, revertTimeout)
+	defer cancel()
+	if errors.Is(cause, errNodeEnded) {
+		return a.awaitOld(ctx)
+	}
+	if a.way.back && a.state == Probation && !a.way.cold {
+		err := a.installBack(ctx)
+		if err == nil {
+			return nil
+		}
+		a.warn("%s could not be brought back in service: %v; the node is restarted", a.describeRelease(a.from), err)
+		if errors.Is(err, errNodeEnded) {
+			return a.awaitOld(ctx)
+		}
+	}
+	return a.restartInto(ctx, a.from)
+}
+
+// awaitOld waits for the restart that Protect asked for.
+func (a *attempt) awaitOld(ctx context.Context) error {
+	a.restarted = true
+	if err := a.Keeper.Await(ctx, a.node); err != nil {
+		return err
+	}
+	return a.meetAgain(a.from)
+}
+
+func (a *attempt) installBack(ctx context.Context) error {
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = h.InstallRelease(ctx, a.from, rpc.InstallOptions{
+		CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true,
+	})
+	if err != nil {
+		return errors.Join(err, a.stays(ctx, verdictQuiet))
+	}
+	a.Keeper.Upgraded(a.from)
+	return a.watch(ctx, a.Volume.State().Releases[a.from], 0)
+}
+
+// move goes to a final state.
+func (a *attempt) move(to State) {
+	if err := a.reach(to); err != nil {
+		a.warn("%v", err)
+	}
+}

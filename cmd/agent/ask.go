@@ -1,0 +1,182 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"theseus/agent/api"
+)
+
+func (c *cli) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Tell what runs, and what the agent is doing",
+		Long:  "Status tells which release runs, what the node is doing, what boots after a restart and why.\n\n  docker exec CONTAINER agent status\n\n" + exitHelp,
+		Args:  args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.client().Status(cmd.Context())
+			if err != nil || c.json {
+				return c.give(s, err)
+			}
+			c.tellStatus(s)
+			return nil
+		},
+	}
+}
+
+func (c *cli) tellStatus(s api.Status) {
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "release\t%s %s (%s)\n", s.Release.Name, s.Release.Version, s.Release.Status)
+	fmt.Fprintf(w, "node\t%s %s%s\n", s.Node.State, s.Node.Name, pid(s.Node))
+	fmt.Fprintf(w, "boots next\t%s\n", s.Volume.Current)
+	if s.Volume.Previous != "" {
+		fmt.Fprintf(w, "rollback to\t%s\n", s.Volume.Previous)
+	}
+	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, s.Boot.Reason)
+	if s.Upgrade != nil {
+		fmt.Fprintf(w, "upgrade\t%s from %s to %s is %s\n", s.Upgrade.ID, s.Upgrade.From, s.Upgrade.To, s.Upgrade.State)
+	}
+	fmt.Fprintf(w, "agent\t%s, pid %d, up %s\n", s.Agent.Version, s.Agent.PID, time.Since(s.Agent.Since).Round(time.Second))
+}
+
+func pid(n api.Node) string {
+	if n.PID == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", pid %d, up %s", n.PID, time.Since(n.Since).Round(time.Second))
+}
+
+func (c *cli) releasesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "releases",
+		Short: "List the releases on the volume",
+		Long: `Releases lists what is on the volume: permanent boots after a restart, current runs and is not permanent,
+old was permanent before, unpacked was neither.
+
+  docker exec CONTAINER agent releases
+
+` + exitHelp,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := c.client().Releases(cmd.Context())
+			if err != nil || c.json {
+				return c.give(list, err)
+			}
+			w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+			defer w.Flush()
+			fmt.Fprintln(w, "NAME\tVERSION\tSTATUS\tERTS\tUNPACKED\tSHA256\tFAILED")
+			for _, r := range list {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", r.Name, r.Version, r.Status, r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.Failed)
+			}
+			return nil
+		},
+	}
+}
+
+func (c *cli) historyCommand() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "Tell what was done on this volume, and decided",
+		Long: `History prints the recorded events, oldest first: each boot with its reason, each upgrade with its steps and
+its end. It is kept on the volume.
+
+  docker exec CONTAINER agent history -n 50
+
+` + exitHelp,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			events, err := c.client().History(cmd.Context(), limit)
+			if err != nil || c.json {
+				return c.give(events, err)
+			}
+			for _, e := range events {
+				fmt.Fprintf(c.stdout, "%s  %-20s  %-18s  %s\n", e.Time.UTC().Format(time.DateTime), e.Upgrade, e.Kind, e.Message)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "at most so many of the newest events, 0 = all")
+	return cmd
+}
+
+func (c *cli) rpcCommand() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "rpc MODULE FUNCTION [ARGS]",
+		Short: "Call a function in the node",
+		Long: `Rpc calls MODULE:FUNCTION in the node and prints the result as an Erlang term. ARGS is a list of Erlang terms,
+in one word of the shell.
+
+  docker exec CONTAINER agent rpc erlang system_info '[process_count]'
+
+` + exitHelp,
+		Args: args(2, 3),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			req := api.RPCRequest{Module: given[0], Function: given[1], Args: strings.Join(given[2:], ""), Timeout: timeout}
+			result, err := c.client().RPC(cmd.Context(), req)
+			if err != nil || c.json {
+				return c.give(api.RPCReply{Result: result}, err)
+			}
+			fmt.Fprintln(c.stdout, result)
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Second, "how long to wait for the result")
+	return cmd
+}
+
+func (c *cli) stopCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop",
+		Short: "Stop the node in an orderly way, and the container with it",
+		Long:  "Stop does what docker stop does, from the inside: init:stop in the node, then the agent's end.\n\n  docker exec CONTAINER agent stop\n\n" + exitHelp,
+		Args:  args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.client().Stop(cmd.Context())
+		},
+	}
+}
+
+func (c *cli) healthCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "health",
+		Short: "Succeed when the node runs",
+		Long:  "Health is for HEALTHCHECK and probes: it says nothing and succeeds when all applications of the node run.\nAn upgrade under way is no reason to fail.\n\n  HEALTHCHECK CMD [\"agent\", \"health\"]\n\n" + exitHelp,
+		Args:  args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.client().Health(cmd.Context())
+		},
+	}
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Tell which agent this is",
+		Long:  "Version prints the version of this command, without asking the running agent.\n\n  agent version\n\n" + exitHelp,
+		Args:  args(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			if c.json {
+				c.print(api.Version{Version: version(), Go: runtime.Version()})
+				return nil
+			}
+			fmt.Fprintln(c.stdout, "agent", version())
+			return nil
+		},
+	}
+}
+
+// give prints an answer as JSON, or passes the error on.
+func (c *cli) give(v any, err error) error {
+	if err == nil {
+		c.print(v)
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"theseus/agent/api"
+)
+
+// Exit statuses, the same for every verb.
+const (
+	exitDone         = 0
+	exitError        = 1
+	exitUsage        = 2
+	exitRefused      = 3  // nothing was changed
+	exitReverted     = 4  // the old release runs
+	exitNeedsRestart = 5  // and none was allowed
+	exitNotRunning   = 10 // no agent answers
+	exitBusy         = 11 // with another upgrade
+)
+
+const exitHelp = `EXIT STATUS
+  0 done · 1 error · 2 usage · 3 refused, nothing changed · 4 reverted, the old release runs
+  5 needs a restart, and none was allowed · 10 agent not running · 11 busy`
+
+// cli is one call of the command.
+type cli struct {
+	env            []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	socket         string
+	json           bool
+	status         int // of a verb that ended without an error
+}
+
+// run is main with everything that it touches as arguments, so that tests can be the caller.
+func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := &cli{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := c.command()
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return c.fail(err)
+	}
+	return c.status
+}
+
+// usageError marks what the caller got wrong in the command line itself.
+type usageError struct{ error }
+
+func (c *cli) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "agent",
+		Short: "Run an Erlang release as PID 1, and upgrade it in service",
+		Long: `agent launches the BEAM from an immutable image with the release on a writable volume, and upgrades the
+running release to a new package without ending a connection or a process. "agent run" is the container's
+entrypoint; every other verb asks the running agent over its control socket.
+
+  docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
+
+` + exitHelp,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.PersistentFlags().StringVar(&c.socket, "socket", c.defaultSocket(), "control socket of the agent")
+	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		c.runCommand(), c.upgradeCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
+		c.historyCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
+	)
+	return root
+}
+
+// defaultSocket is the one that an agent with this environment listens on.
+func (c *cli) defaultSocket() string {
+	if dir := lookup(c.env, "AGENT_RUN_DIR"); dir != "" {
+		return strings.TrimRight(dir, "/") + "/agent.sock"
+	}
+	return api.DefaultSocket
+}
+
+func lookup(env []string, name string) string {
+	for _, kv := range env {
+		if key, value, _ := strings.Cut(kv, "="); key == name {
+			return value
+		}
+	}
+	return ""
+}
+
+func (c *cli) client() *api.Client { return api.NewClient(c.socket) }
+
+// args checks the number of arguments, and says how the verb is used.
+func args(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if len(given) >= least && len(given) <= most {
+			return nil
+		}
+		return usageError{fmt.Errorf("cannot read the arguments: usage: %s", cmd.UseLine())}
+	}
+}
+
+// fail prints one error and gives its exit status.
+func (c *cli) fail(err error) int {
+	var e *api.Error
+	if !errors.As(err, &e) {
+		e = &api.Error{Code: api.CodeInternal, Message: err.Error()}
+	}
+	if c.json {
+		c.print(map[string]any{"error": e})
+	} else {
+		c.complain(e)
+	}
+	var usage usageError
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
+		return exitUsage
+	}
+	return statusOf(e.Code)
+}
+
+// complain tells a person what is wrong, what is true now, and the way out.
+func (c *cli) complain(e *api.Error) {
+	fmt.Fprintf(c.stderr, "agent: %s\n", e.Message)
+	if e.State != "" {
+		fmt.Fprintf(c.stderr, "  now:  %s\n", e.State)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(c.stderr, "  hint: %s\n", e.Hint)
+	}
+}
+
+func statusOf(code string) int {
+	switch code {
+	case api.CodeNotRunning:
+		return exitNotRunning
+	case api.CodeBusy:
+		return exitBusy
+	case api.CodeNeedsRestart:
+		return exitNeedsRestart
+	}
+	return exitError
+}
+
+func (c *cli) print(v any) {
+	out := json.NewEncoder(c.stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	out.Encode(v)
+}
+
+// version is the module's, or the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return strings.Trim(info.Main.Version, "()")
+}

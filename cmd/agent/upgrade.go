@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"theseus/agent/api"
+)
+
+func (c *cli) upgradeCommand() *cobra.Command {
+	var req api.UpgradeRequest
+	var settle time.Duration
+	cmd := &cobra.Command{
+		Use:   "upgrade PACKAGE|-",
+		Short: "Upgrade the running release to the one in a package, in service",
+		Long: `Upgrade sends a release package, as rebar3 tar makes it, to the agent, which verifies and unpacks it beside
+the running release, installs it with OTP's release_handler, watches it, and makes it permanent. When it does
+not go well the old release runs on, or runs again. A - reads the package from standard input.
+
+  docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
+
+` + exitHelp,
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if cmd.Flags().Changed("settle") {
+				req.Settle = &settle
+			}
+			return c.upgrade(cmd.Context(), req, given[0])
+		},
+	}
+	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
+	cmd.Flags().DurationVar(&settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
+	return cmd
+}
+
+func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) error {
+	pkg, err := c.open(path)
+	if err != nil {
+		return err
+	}
+	defer pkg.Close()
+	req.Name = filepath.Base(path)
+	if path == "-" {
+		req.Name = "standard input"
+	} else if info, err := pkg.(*os.File).Stat(); err == nil && info.Mode().IsRegular() {
+		req.Size = info.Size()
+	}
+	progress := c.newProgress()
+	result, err := c.client().Upgrade(ctx, req, pkg, progress.event)
+	return c.end(progress, result, err)
+}
+
+func (c *cli) open(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(c.stdin), nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, &api.Error{Code: "no-package", Message: fmt.Sprintf("cannot read the package: %v", err), State: "nothing was changed"}
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		file.Close()
+		return nil, &api.Error{Code: "no-package", Message: fmt.Sprintf("cannot read the package: %s is a directory", path), State: "nothing was changed"}
+	}
+	return file, nil
+}
+
+func (c *cli) rollbackCommand() *cobra.Command {
+	var req api.RollbackRequest
+	cmd := &cobra.Command{
+		Use:   "rollback [VSN]",
+		Short: "Go back to the previous release, or to another one on the volume",
+		Long: `Rollback installs a release that is on the volume already, in service where a relup leads there. Where none
+does it is refused, unless --restart allows to restart the node into it, which ends its connections.
+
+  docker exec CONTAINER agent rollback
+
+` + exitHelp,
+		Args: args(0, 1),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if len(given) == 1 {
+				req.Version = given[0]
+			}
+			progress := c.newProgress()
+			result, err := c.client().Rollback(cmd.Context(), req, progress.event)
+			return c.end(progress, result, err)
+		},
+	}
+	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
+	return cmd
+}
+
+// end prints how it ended, and sets the exit status.
+func (c *cli) end(p *progress, result api.Result, err error) error {
+	p.close()
+	if err != nil {
+		var e *api.Error
+		if errors.As(err, &e) {
+			return err
+		}
+		return fmt.Errorf("%w; agent status tells what runs now", err)
+	}
+	if c.json {
+		c.printLine(api.Event{Time: time.Now(), Upgrade: result.ID, Kind: "result", Result: &result, Error: result.Error})
+	} else {
+		c.tell(result)
+	}
+	c.status = resultStatus(result)
+	return nil
+}
+
+func (c *cli) tell(r api.Result) {
+	if r.Outcome != api.Committed && r.Error != nil {
+		c.complain(r.Error)
+		return
+	}
+	fmt.Fprintf(c.stdout, "%s %s runs and is permanent (was %s), in %s\n", r.Name, r.To, r.From, r.Duration.Round(time.Millisecond))
+}
+
+func resultStatus(r api.Result) int {
+	switch r.Outcome {
+	case api.Committed:
+		return exitDone
+	case api.Refused:
+		if r.Error != nil && r.Error.Code == api.CodeNeedsRestart {
+			return exitNeedsRestart
+		}
+		return exitRefused
+	case api.Reverted:
+		return exitReverted
+	}
+	return exitError
+}
