@@ -1,7 +1,6 @@
 package rpc_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -21,28 +20,38 @@ const cookie = "oatmeal"
 type erlang struct {
 	rpc.Target
 	cmd    *exec.Cmd
-	output *bytes.Buffer
+	log    string // the file with what it prints
 	exited chan struct{}
 }
 
-// startErlang boots a node on a port of its own, in AGENT_TEST_OTP's image (27, 29) or with the host's erl.
+// startErlang boots a node on a port of its own, in the image of AGENT_TEST_OTP (25, 27, 29) or with the host's erl.
 func startErlang(t testing.TB, flags ...string) *erlang {
+	t.Helper()
+	return startNamed(t, "-name", "127.0.0.1", flags...)
+}
+
+func startNamed(t testing.TB, nameFlag, host string, flags ...string) *erlang {
 	t.Helper()
 	port := freePort(t)
 	e := &erlang{
-		Target: rpc.Target{Node: fmt.Sprintf("x%d@127.0.0.1", port), Addr: fmt.Sprintf("127.0.0.1:%d", port), Cookie: cookie},
-		output: &bytes.Buffer{},
+		Target: rpc.Target{Node: fmt.Sprintf("x%d@%s", port, host), Addr: fmt.Sprintf("127.0.0.1:%d", port), Cookie: cookie},
 		exited: make(chan struct{}),
 	}
 	home := t.TempDir()
+	e.log = filepath.Join(home, "log")
 	if err := os.WriteFile(filepath.Join(home, ".erlang.cookie"), []byte(cookie), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	e.cmd = erlCommand(t, home, append([]string{
-		"-noinput", "-name", e.Node, "-start_epmd", "false", "-erl_epmd_port", fmt.Sprint(port),
+	e.cmd = e.erlCommand(t, home, append([]string{
+		"-noinput", nameFlag, e.Node, "-start_epmd", "false", "-erl_epmd_port", fmt.Sprint(port),
 		"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
 	}, flags...))
-	e.cmd.Stdout, e.cmd.Stderr = e.output, e.output
+	output, err := os.Create(e.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	e.cmd.Stdout, e.cmd.Stderr = output, output
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +63,8 @@ func startErlang(t testing.TB, flags ...string) *erlang {
 	return e
 }
 
-// erlCommand runs erl here, or in a container that shares our network and PID namespaces, with home as $HOME.
-func erlCommand(t testing.TB, home string, args []string) *exec.Cmd {
+// erlCommand runs erl here, or in a container that shares our network, with home as $HOME.
+func (e *erlang) erlCommand(t testing.TB, home string, args []string) *exec.Cmd {
 	t.Helper()
 	otp := os.Getenv("AGENT_TEST_OTP")
 	if otp == "" || otp == "host" {
@@ -65,9 +74,8 @@ func erlCommand(t testing.TB, home string, args []string) *exec.Cmd {
 		return cmd
 	}
 	needTool(t, "docker")
-	// --init, so that killing the client with TERM ends the node.
-	docker := []string{"run", "--rm", "--init", "--network", "host", "--pid", "host", "-v", home + ":/home/node:ro",
-		"-e", "HOME=/home/node", "erlang:" + otp, "erl"}
+	docker := []string{"run", "--rm", "--init", "--network", "host", "--name", e.container(),
+		"-v", home + ":" + home, "-e", "HOME=" + home, "erlang:" + otp, "erl"}
 	return exec.Command("docker", append(docker, args...)...)
 }
 
@@ -92,61 +100,51 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// kill ends the node at once. In a container that is up to its beam, found by the node's name.
+// kill ends the node at once.
 func (e *erlang) kill() {
-	if e.cmd.Args[0] == "docker" {
-		_ = exec.Command("sh", "-c", "kill -9 "+strings.Join(e.beams(), " ")).Run()
-	} else {
+	if e.cmd.Args[0] != "docker" {
 		_ = e.cmd.Process.Kill()
+		<-e.exited
+		return
 	}
-	<-e.exited
-}
-
-// beams are the process ids of the node, read from the command lines in /proc.
-func (e *erlang) beams() (pids []string) {
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, f := range files {
-		line, _ := os.ReadFile(f)
-		if bytes.Contains(line, []byte("beam")) && bytes.Contains(line, []byte("\x00"+e.Node+"\x00")) {
-			pids = append(pids, filepath.Base(filepath.Dir(f)))
+	// Again until it helps: the container may not exist yet.
+	for again := time.NewTicker(200 * time.Millisecond); ; {
+		_ = exec.Command("docker", "kill", e.container()).Run()
+		select {
+		case <-e.exited:
+			again.Stop()
+			return
+		case <-again.C:
 		}
 	}
-	return pids
 }
 
-// connect connects as soon as the node listens, and closes the connection with the test.
+// container is a name that docker allows.
+func (e *erlang) container() string { return "rpc-test-" + strings.ReplaceAll(e.Node, "@", "-") }
+
+func (e *erlang) output() string {
+	b, _ := os.ReadFile(e.log)
+	return string(b)
+}
+
+// connect connects as soon as the node lets us, and closes the connection with the test.
 func (e *erlang) connect(t testing.TB) *rpc.Node {
 	t.Helper()
-	n, err := e.dial(t)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, e.output)
-	}
-	t.Cleanup(n.Close)
-	return n
-}
-
-func (e *erlang) dial(t testing.TB) (*rpc.Node, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	e.listens(ctx, t)
-	return rpc.Connect(ctx, e.Target)
-}
-
-// listens waits until the node accepts connections.
-func (e *erlang) listens(ctx context.Context, t testing.TB) {
-	t.Helper()
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		if c, err := net.Dial("tcp", e.Addr); err == nil {
-			_ = c.Close()
-			return
+		n, err := rpc.Connect(ctx, e.Target)
+		if err == nil {
+			t.Cleanup(n.Close)
+			return n
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s does not listen: %v", e.Node, ctx.Err())
+			t.Fatalf("%v\n%s", err, e.output())
 		case <-e.exited:
-			t.Fatalf("%s ended at boot:\n%s", e.Node, e.output)
+			t.Fatalf("%s ended at boot:\n%s", e.Node, e.output())
 		case <-retry.C:
 		}
 	}

@@ -214,12 +214,16 @@ func (l *link) frame(name string, message term.Term) ([]byte, error) {
 func (l *link) send(ctx context.Context, frame []byte) error {
 	select {
 	case <-l.done:
-		return fmt.Errorf("%w: the connection was lost", ErrNotSent)
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
 	case <-l.writing:
+		defer func() { l.writing <- struct{}{} }()
 	}
-	defer func() { l.writing <- struct{}{} }()
+	switch {
+	case l.lost():
+		return fmt.Errorf("%w: the connection was lost", ErrNotSent)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = l.conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write does then
 	}

@@ -6,7 +6,12 @@
 // binary, and a port or fun that is sent back becomes a map.
 package etf
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"theseus/rpc/term"
+)
 
 // Tags of the external term format.
 const (
@@ -57,4 +62,13 @@ type Ref struct {
 	Node     string
 	Creation uint32
 	Words    [3]uint32
+}
+
+// Fun is fun Module:Function/Arity, to be called in the node.
+func Fun(module, function string, arity uint8) term.Opaque {
+	e := encoder{b: []byte{tagExport}}
+	for _, t := range []term.Term{term.Atom(module), term.Atom(function), int64(arity)} {
+		_ = e.term(t) // only an atom of more than 255 characters is refused
+	}
+	return term.Opaque{Text: fmt.Sprintf("fun %s:%s/%d", module, function, arity), Wire: Raw(e.b)}
 }
