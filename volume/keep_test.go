@@ -1,0 +1,232 @@
+package volume
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDamageIsNamedAndRestored(t *testing.T) {
+	for name, damage := range map[string]struct {
+		do   func(v *Volume) error
+		want string // what Verify names
+	}{
+		"a beam changed": {func(v *Volume) error {
+			return os.WriteFile(v.Path("lib/demo-1.0.0/ebin/demo.beam"), []byte("code of 9.9.9"), 0o644)
+		}, "lib/demo-1.0.0/ebin/demo.beam has other content"},
+		"a beam emptied":       {func(v *Volume) error { return os.Truncate(v.Path("lib/demo-1.0.0/ebin/demo.beam"), 0) }, "lib/demo-1.0.0/ebin/demo.beam has 0 bytes, not 13"},
+		"a beam removed":       {func(v *Volume) error { return os.Remove(v.Path("lib/demo-1.0.0/ebin/demo.beam")) }, "lib/demo-1.0.0/ebin/demo.beam is missing"},
+		"an application lost":  {func(v *Volume) error { return os.RemoveAll(v.Path("lib/greet-1.0.0")) }, "lib/greet-1.0.0/ebin/greet.app is missing"},
+		"a mode changed":       {func(v *Volume) error { return os.Chmod(v.Path("releases/1.0.0/start.boot"), 0o600) }, "releases/1.0.0/start.boot has mode -rw-------, not -rw-r--r--"},
+		"the release lost":     {func(v *Volume) error { return os.RemoveAll(v.ReleaseDir("1.0.0")) }, "releases/1.0.0/MANIFEST is missing"},
+		"the manifest changed": {func(v *Volume) error { return os.Truncate(v.Path("releases/1.0.0/MANIFEST"), 10) }, "releases/1.0.0/MANIFEST has other content"},
+		"a file became a link": {func(v *Volume) error {
+			path := v.Path("releases/1.0.0/sys.config")
+			return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path))
+		}, "releases/1.0.0/sys.config has 11 bytes, not 30"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := seeded(t)
+			if err := damage.do(v); err != nil {
+				t.Fatal(err)
+			}
+			var found *DamageError
+			if err := v.Verify("1.0.0"); !errors.As(err, &found) || !strings.Contains(err.Error(), damage.want) {
+				t.Fatalf("got %v, want one about %q", err, damage.want)
+			}
+			if err := v.Restore("1.0.0"); err != nil {
+				t.Fatal(err)
+			}
+			if err := v.Verify("1.0.0"); err != nil {
+				t.Error(err)
+			}
+			if leftovers := append(list(t, v.agentPath("stage")), list(t, v.agentPath("trash"))...); len(leftovers) > 0 {
+				t.Errorf("left behind: %v", leftovers)
+			}
+		})
+	}
+}
+
+func TestRestoreNeedsTheKeptPackage(t *testing.T) {
+	v := seeded(t)
+	if err := os.Remove(v.packagePath(v.State().Releases["1.0.0"].Package)); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Restore("1.0.0"); err == nil || err.Error() != "cannot restore demo 1.0.0: its package is not kept on the volume" {
+		t.Error(err)
+	}
+}
+
+func TestRemoveKeepsWhatOtherReleasesNeed(t *testing.T) {
+	v := seeded(t)
+	publish(t, v, thin("1.1.0"))
+	if err := v.Remove("1.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"demo-1.0.0", "greet-1.0.0", "kernel-8.5.3", "stdlib-4.2"}, names(t, v, libDir)); diff != "" {
+		t.Errorf("lib:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"1.0.0"}, names(t, v, releaseDir)); diff != "" {
+		t.Errorf("releases:\n%s", diff)
+	}
+	if kept := names(t, v, agentDir+"/packages"); len(kept) != 1 {
+		t.Errorf("packages: %v", kept)
+	}
+	if err := v.Verify("1.0.0"); err != nil {
+		t.Error(err)
+	}
+	publish(t, v, thin("1.1.0")) // nothing of the removed one is in the way
+}
+
+func TestRemoveRefusesWhatIsInUse(t *testing.T) {
+	v := seeded(t)
+	for _, version := range []string{"1.1.0", "1.2.0", "1.3.0"} {
+		publish(t, v, thin(version))
+	}
+	if err := v.Seed("1.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Begin(Operation{Kind: "upgrade", From: "1.1.0", To: "1.2.0"}); err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[string]string{
+		"1.0.0": "where a rollback leads",
+		"1.1.0": "the release that boots",
+		"1.2.0": "part of the upgrade under way",
+		"7.7.7": `release "7.7.7" is not on the volume`,
+	} {
+		if err := v.Remove(version); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Remove(%s) = %v, want %q", version, err, want)
+		}
+	}
+	if err := v.Remove("1.3.0"); err != nil {
+		t.Error(err)
+	}
+}
+
+func names(t *testing.T, v *Volume, dir string) []string {
+	t.Helper()
+	names, err := directoryNames(v.Path(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// TestRecoverCollectsWhatACrashLeft puts the volume into the state after each step of a publish or a removal,
+// and lets a new agent find it.
+func TestRecoverCollectsWhatACrashLeft(t *testing.T) {
+	steps := map[string]func(t *testing.T, v *Volume){
+		"while a package comes": func(t *testing.T, v *Volume) { write(t, v.agentPath("packages", "1234"+partSuffix), "half") },
+		"a package received":    func(t *testing.T, v *Volume) { receive(t, v, pack(t, thin("1.1.0"))) },
+		"a package unpacked":    func(t *testing.T, v *Volume) { stage(t, v, thin("1.1.0")) },
+		"applications in place": func(t *testing.T, v *Volume) {
+			s := stage(t, v, thin("1.1.0"))
+			must(t, renameAll([]move{{s.path("lib/demo-1.1.0"), v.Path("lib/demo-1.1.0")}}))
+		},
+		"published, not recorded": func(t *testing.T, v *Volume) {
+			publish(t, v, thin("1.1.0"))
+			must(t, v.update(func(s *State) error { delete(s.Releases, "1.1.0"); return nil }))
+		},
+		"a tree in the trash":       func(t *testing.T, v *Volume) { must(t, os.Mkdir(v.agentPath("trash", "x"), 0o755)) },
+		"state.json being replaced": func(t *testing.T, v *Volume) { write(t, v.agentPath(".state.json.tmp"), "half") },
+		"RELEASES being replaced":   func(t *testing.T, v *Volume) { write(t, v.Path(releaseDir, ".RELEASES.tmp"), "half") },
+	}
+	for name, step := range steps {
+		t.Run(name, func(t *testing.T) {
+			v := seeded(t)
+			want := append(list(t, v.root), v.State().Current)
+			step(t, v)
+			v = crash(t, v)
+			if _, err := v.Recover(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, append(list(t, v.root), v.State().Current)); diff != "" {
+				t.Errorf("after the recovery (-before +after):\n%s", diff)
+			}
+			if err := v.Verify("1.0.0"); err != nil {
+				t.Error(err)
+			}
+			if report, err := v.Recover(); len(report) > 0 || err != nil {
+				t.Errorf("a second recovery found something: %v, %v", report, err)
+			}
+			publish(t, v, thin("1.1.0")) // and the next try is not in the way of the first
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLinkFollowsTheImage(t *testing.T) {
+	v := seeded(t)
+	newer := image(t)
+	must(t, v.Link(newer, "1.0.0"))
+	for _, name := range []string{"erts-13.1.5", "lib/kernel-8.5.3", "lib/stdlib-4.2"} {
+		if target, err := os.Readlink(v.Path(name)); err != nil || target != newer.OTPRoot+"/"+name {
+			t.Errorf("%s -> %s, %v", name, target, err)
+		}
+	}
+	must(t, os.Rename(newer.OTPRoot+"/lib/kernel-8.5.3", newer.OTPRoot+"/lib/kernel-9.1"))
+	err := v.Link(newer, "1.0.0")
+	refusal := refusedWith(t, err, NeedsImage)
+	want := "cannot use demo 1.0.0: it needs kernel-8.5.3, the image has kernel-9.1: it needs a new image"
+	if refusal.Error() != want {
+		t.Errorf("got  %v\nwant %s", refusal, want)
+	}
+}
+
+func TestPackageThatNeedsAnotherOTPIsRefusedBeforeItIsPublished(t *testing.T) {
+	v := open(t, t.TempDir())
+	_, err := stage(t, v, thin("1.0.0")).Publish(Image{})
+	refusal := refusedWith(t, err, NeedsImage)
+	if want := "it needs erts-13.1.5, the image has no OTP"; !strings.Contains(refusal.Error(), want) {
+		t.Error(refusal)
+	}
+	if found := names(t, v, libDir); len(found) > 0 {
+		t.Errorf("published: %v", found)
+	}
+}
+
+// full is a package that brings ERTS and OTP's own applications.
+func full(version string) []member {
+	return append(thin(version),
+		file("erts-13.1.5/bin/erlexec", "elf"),
+		file("lib/kernel-8.5.3/ebin/kernel.app", "{}."),
+		file("lib/stdlib-4.2/ebin/stdlib.app", "{}."))
+}
+
+func TestPackageWithItsOwnOTPNeedsNoImage(t *testing.T) {
+	v := open(t, t.TempDir())
+	s := stage(t, v, full("1.0.0"))
+	if !s.HasERTS {
+		t.Error("its ERTS was not seen")
+	}
+	r, err := s.Publish(Image{})
+	must(t, err)
+	must(t, v.Link(Image{}, r.Version))
+	must(t, v.Verify(r.Version))
+	if !isRealDir(v.Path("erts-13.1.5")) {
+		t.Error("erts-13.1.5 is not the package's own")
+	}
+}
+
+func TestLinksIntoTheImageStayWhenAPackageBringsTheSame(t *testing.T) {
+	v := seeded(t)
+	r := publish(t, v, full("1.1.0"))
+	if isRealDir(v.Path("lib/kernel-8.5.3")) || isRealDir(v.Path("erts-13.1.5")) {
+		t.Error("a link that the running node may use was replaced")
+	}
+	if diff := cmp.Diff([]string{"lib/demo-1.1.0", "lib/greet-1.0.0"}, r.Own); diff != "" {
+		t.Error(diff)
+	}
+	must(t, v.Verify("1.1.0"))
+	must(t, v.Restore("1.1.0"))
+}
