@@ -55,15 +55,15 @@ func (a *agent) Releases() []api.Release {
 }
 
 // describeRelease uses release_handler's words: permanent boots, current runs and is not permanent, old was
-// permanent or current, unpacked was neither.
+// permanent, unpacked was not.
 func describeRelease(r volume.Release, state volume.State, running string) api.Release {
 	status := "unpacked"
-	switch r.Version {
-	case state.Current:
+	switch {
+	case r.Version == state.Current:
 		status = "permanent"
-	case running:
+	case r.Version == running:
 		status = "current"
-	case state.Previous:
+	case !r.Permanent.IsZero():
 		status = "old"
 	}
 	return api.Release{

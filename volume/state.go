@@ -58,6 +58,8 @@ type Release struct {
 	Own      []string  `json:"own"`      // what its package brought: "lib/demo-1.0.0", "erts-13.1.5"
 	Manifest string    `json:"manifest"` // sha256 of its MANIFEST, in hex
 	Unpacked time.Time `json:"unpacked"`
+	// Permanent is when it last became what boots; zero when it never was.
+	Permanent time.Time `json:"permanent,omitzero"`
 }
 
 // Lib is one application of a release.
@@ -199,6 +201,9 @@ func (s *State) activate(version string) {
 		s.Previous = s.Current
 	}
 	s.Current = version
+	r := s.Releases[version]
+	r.Permanent = time.Now().UTC()
+	s.Releases[version] = r
 	delete(s.Failed, version)
 }
 

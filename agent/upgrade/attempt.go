@@ -18,6 +18,7 @@ type attempt struct {
 	id, kind string
 	started  time.Time
 	settle   time.Duration
+	label    string // what the user called the package or the release
 	on       func(api.Event)
 
 	mu              sync.Mutex // guards what describe reads

@@ -23,8 +23,8 @@ func isRefusal(err error) bool {
 	return errors.As(err, &refusal) || errors.As(err, &pkg) || errors.As(err, &handler)
 }
 
-// explain gives every error its stable code.
-func explain(err error) *api.Error {
+// explain gives every error its stable code, and names what the user named.
+func (a *attempt) explain(err error) *api.Error {
 	var refusal *api.Error
 	var pkg *volume.PackageError
 	var handler *rpc.ReleaseError
@@ -33,11 +33,9 @@ func explain(err error) *api.Error {
 		copied := *refusal
 		return &copied
 	case errors.As(err, &pkg):
-		return &api.Error{Code: string(pkg.Code), Message: err.Error()}
+		return &api.Error{Code: string(pkg.Code), Message: fmt.Sprintf("cannot use %s: %v", a.label, pkg.Err)}
 	case errors.Is(err, context.Canceled):
 		return &api.Error{Code: api.CodeStopping, Message: err.Error()}
-	case errors.Is(err, errNodeEnded) && errors.As(err, &handler):
-		return &api.Error{Code: handler.Code(), Message: handler.Error()}
 	case errors.As(err, &handler):
 		return &api.Error{Code: handler.Code(), Message: handler.Error()}
 	case errors.Is(err, errNodeEnded):

@@ -12,6 +12,7 @@ import (
 
 // receive keeps the package's bytes on the volume. It is the only step that ends with the caller.
 func (a *attempt) receive(caller context.Context, req api.UpgradeRequest, pkg io.Reader) error {
+	a.label = req.Name
 	begun := time.Now()
 	report := a.progress()
 	kept, err := a.Volume.Receive(caller, pkg, func(done int64) { report(done, req.Size) })

@@ -37,6 +37,7 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 	s := a.Volume.State()
 	version := cmp.Or(req.Version, s.Previous)
 	target, known := s.Releases[version]
+	a.label = a.describeRelease(version)
 	switch {
 	case version == "":
 		return refuse("no-previous", "cannot roll back: this volume has had no release before %s", a.describeRelease(a.from))

@@ -31,7 +31,7 @@ func (a *attempt) abort(ctx context.Context, cause error) {
 		a.warn("not everything could be taken back: %v; the next start of the agent finishes it", err)
 	}
 	a.move(Aborted)
-	e := explain(cause)
+	e := a.explain(cause)
 	outcome := api.Aborted
 	if isRefusal(cause) {
 		outcome = api.Refused
@@ -69,7 +69,7 @@ func (a *attempt) takeBack(ctx context.Context) error {
 // revert goes back to the old release: in service where its relup leads back and the node lives, else by a
 // restart into it.
 func (a *attempt) revert(ctx context.Context, cause error) {
-	e := explain(cause)
+	e := a.explain(cause)
 	a.send(api.Event{Kind: "upgrade.failed", Message: fmt.Sprintf("%s did not go well: %s", a.describeRelease(a.to), e.Message), Error: e})
 	back := a.goBack(ctx, cause)
 	a.Keeper.Protect("")

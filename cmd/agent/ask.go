@@ -57,7 +57,7 @@ func (c *cli) releasesCommand() *cobra.Command {
 		Use:   "releases",
 		Short: "List the releases on the volume",
 		Long: `Releases lists what is on the volume: permanent boots after a restart, current runs and is not permanent,
-old was permanent before, unpacked was neither.
+old was permanent before, unpacked was not.
 
   docker exec CONTAINER agent releases
 
