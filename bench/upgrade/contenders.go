@@ -111,7 +111,7 @@ func startBare(ctx context.Context, r *rig, v variant) (service, error) {
 		return nil, err
 	}
 	n := s.(*node)
-	if _, err := n.erlCall(ctx, "release_handler unpack_release ['"+to+"/demo']"); err != nil {
+	if _, err := n.erlCall(ctx, "release_handler unpack_release [\""+to+"/demo\"]"); err != nil {
 		return nil, err
 	}
 	n.command = n.erlCallCommand(`release_handler install_release ["` + to + `"]`)

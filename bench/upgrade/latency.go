@@ -11,7 +11,7 @@ import (
 	"theseus/integration/docker"
 )
 
-// What the demo's vm.args say of the node.
+// The node's name in the demo's vm.args, and its cookie in relx.Dockerfile.
 const (
 	nodeName = "demo@127.0.0.1"
 	cookie   = "demo"

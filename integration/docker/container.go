@@ -93,8 +93,8 @@ func (c *Container) Output(ctx context.Context, args ...string) (string, error) 
 		return "", err
 	}
 	if status != 0 {
-		return "", fmt.Errorf("cannot run %s in %s: exit status %d: %s",
-			strings.Join(args, " "), c.Name, status, bytes.TrimSpace(stderr.Bytes()))
+		return "", fmt.Errorf("cannot run %s in %s: exit status %d: %s%s",
+			strings.Join(args, " "), c.Name, status, &stdout, &stderr)
 	}
 	return strings.TrimRight(stdout.String(), "\n"), nil
 }
