@@ -102,7 +102,7 @@ func TestSweepEndsThePortProgramsOfADeadNodeAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	node.Exit()
-	if left := leftovers("NODE_MARK=old"); len(left) < 2 {
+	if left, _ := leftovers("NODE_MARK=old"); len(left) < 2 {
 		t.Fatalf("the port programs have not outlived the node: %v", left)
 	}
 	begun := time.Now()
@@ -116,6 +116,37 @@ func TestSweepEndsThePortProgramsOfADeadNodeAndNothingElse(t *testing.T) {
 		left := children()
 		return len(left) == 1 && left[0] == other.Pid()
 	})
+}
+
+// As with docker run --user 1000 --cap-drop ALL --security-opt no-new-privileges.
+func TestSweepNeedsNoPrivilege(t *testing.T) {
+	binary := filepath.Join(os.TempDir(), fmt.Sprintf("signals-test-%d", os.Getpid()))
+	if os.Getenv("THESEUS_TEST_PID1") == "" {
+		tool(t, "setpriv")
+		t.Cleanup(func() { os.Remove(binary) })
+	}
+	if !asPID1(t, "install -m 755 \"$0\" "+binary, "exec setpriv --reuid 1000 --regid 1000 --clear-groups "+
+		"--bounding-set=-all --inh-caps=-all --no-new-privs "+binary+" \"$@\"") {
+		return
+	}
+	if os.Getuid() != 1000 {
+		t.Fatal("not an ordinary user")
+	}
+	i, _ := running(t)
+	p, err := i.Start(Command{
+		Path: "/bin/sh", Args: []string{"sh", "-c", "setsid sleep 1000 & exit 3"},
+		Env: []string{"PATH=/bin:/usr/bin", "NODE_MARK=old"}, NofileSoft: 512,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.Exit(), (Exit{Code: 3}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if n := i.Sweep(t.Context(), "NODE_MARK=old"); n != 1 {
+		t.Errorf("%d processes swept", n)
+	}
+	eventually(t, "nothing is left", func() bool { return len(children()) == 0 })
 }
 
 func TestSweepSparesEpmdAndOtherNodes(t *testing.T) {
@@ -150,7 +181,7 @@ func TestSweepSparesWhatDescendsFromOthers(t *testing.T) {
 	i, _ := running(t)
 	eventually(t, "the other's process is in sight", func() bool {
 		for _, pid := range processes() {
-			if hasEnv(pid, "NODE_MARK=old") && command(pid) == "sleep" {
+			if marked, _ := hasEnv(pid, "NODE_MARK=old"); marked && command(pid) == "sleep" {
 				return true
 			}
 		}

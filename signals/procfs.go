@@ -57,19 +57,20 @@ func numbers(words []string) []int {
 	return list
 }
 
-// parent is the pid of the parent of pid, 0 when it has none in this PID namespace or has ended.
-func parent(pid int) int {
+// parent is the pid of the parent of pid, and whether pid is alive. The parent is 0 when it is outside this
+// PID namespace, or when pid is gone altogether.
+func parent(pid int) (ppid int, alive bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return 0, false
 	}
 	// "PID (COMMAND) STATE PPID …", where the command may hold spaces and parentheses.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 2 {
-		return 0
+		return 0, false
 	}
-	ppid, _ := strconv.Atoi(string(fields[1]))
-	return ppid
+	ppid, err = strconv.Atoi(fields[1])
+	return ppid, err == nil && fields[0] != "Z" && fields[0] != "X"
 }
 
 // command is the name of the program that pid runs, at most 15 bytes of it; empty when it has ended.
@@ -78,8 +79,12 @@ func command(pid int) string {
 	return strings.TrimSuffix(string(comm), "\n")
 }
 
-// hasEnv says whether pid was started with this NAME=VALUE in its environment. A dead process has none.
-func hasEnv(pid int, variable string) bool {
+// hasEnv says whether pid was started with this NAME=VALUE in its environment, and whether that can be told:
+// the environment is hidden while a process changes its program, and from an agent of another user.
+func hasEnv(pid int, variable string) (has, known bool) {
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	return err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+variable+"\x00"))
+	if err != nil || len(environ) == 0 {
+		return false, false
+	}
+	return bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+variable+"\x00")), true
 }

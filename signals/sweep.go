@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	sweepGrace = 2 * time.Second // from TERM to KILL
-	sweepKill  = 2 * time.Second // after KILL, until the process is given up as stuck in the kernel
+	sweepGrace = 2 * time.Second        // from TERM to KILL
+	sweepKill  = 2 * time.Second        // after KILL, until the process is given up as stuck in the kernel
+	sweepDoubt = 500 * time.Millisecond // for a descendant to show what it was started with
 	sweepPoll  = 10 * time.Millisecond
 )
 
@@ -41,9 +42,9 @@ func (i *Init) Sweep(ctx context.Context, marker string) int {
 func sweep(ctx context.Context, marker string, sig syscall.Signal, told map[int]syscall.Signal) bool {
 	poll := time.NewTicker(sweepPoll)
 	defer poll.Stop()
-	for {
-		left := leftovers(marker)
-		if len(left) == 0 {
+	for doubt := time.Now().Add(sweepDoubt); ; {
+		left, sure := leftovers(marker)
+		if len(left) == 0 && (sure || time.Now().After(doubt)) {
 			return true
 		}
 		for _, pid := range left {
@@ -59,28 +60,29 @@ func sweep(ctx context.Context, marker string, sig syscall.Signal, told map[int]
 	}
 }
 
-func leftovers(marker string) []int {
-	var list []int
+// leftovers are the pids of those that are left, and whether there can be no others.
+func leftovers(marker string) (list []int, sure bool) {
+	sure = true
 	for _, pid := range processes() {
-		if isLeftover(pid, marker) {
+		marked, known := hasEnv(pid, marker)
+		switch {
+		case known && !marked, !descends(pid), command(pid) == "epmd":
+		case marked:
 			list = append(list, pid)
+		default:
+			sure = false
 		}
 	}
-	return list
+	return list, sure
 }
 
-func isLeftover(pid int, marker string) bool {
-	return hasEnv(pid, marker) && command(pid) != "epmd" && descends(pid)
-}
-
-// descends says whether pid is below this process.
+// descends says whether pid is alive and below this process.
 func descends(pid int) bool {
-	for pid = parent(pid); pid > 0; pid = parent(pid) {
-		if pid == os.Getpid() {
-			return true
-		}
+	above, alive := parent(pid)
+	for alive && above > 0 && above != os.Getpid() {
+		above, _ = parent(above)
 	}
-	return false
+	return alive && above > 0
 }
 
 // signalLeftover takes hold of the process before it looks at it once more: pid may have a new owner by now.
@@ -90,5 +92,6 @@ func signalLeftover(pid int, marker string, sig syscall.Signal) bool {
 		return false
 	}
 	defer func() { _ = process.Release() }()
-	return isLeftover(pid, marker) && process.Signal(sig) == nil
+	marked, _ := hasEnv(pid, marker)
+	return marked && descends(pid) && process.Signal(sig) == nil
 }
