@@ -18,7 +18,7 @@ var DefaultLimits = Limits{
 	Entries:       200_000,
 	Depth:         32,
 	Ratio:         100,
-	TextBytes:     8 << 20,
+	TextBytes:     4 << 20,
 }
 
 // freeRatioBytes may be unpacked at any ratio: small files of zeros are no bomb.

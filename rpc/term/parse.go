@@ -12,7 +12,7 @@ import (
 // What a text may ask of its reader. A node that consults a file has none of these limits: a million new
 // atoms end the VM, and one integer of five million digits blocks it for minutes.
 const (
-	maxBytes     = 8 << 20 // of the whole text; its terms take ten times as much
+	maxBytes     = 4 << 20 // of the whole text; its terms can take twenty times as much
 	maxDepth     = 256     // of tuples, lists and maps in each other
 	maxAtoms     = 50_000  // distinct ones, in one text
 	maxAtomChars = 255     // the VM's own limit
@@ -203,24 +203,39 @@ func (p *parser) terms(closing string) []Term {
 	return out
 }
 
+// list reads [a, b | Tail]. A tail in brackets goes on with the same elements: copying them once for each
+// level of [a | [b | [c]]] would let a short text keep the parser busy for a minute.
 func (p *parser) list() Term {
-	elems := List{}
+	elems, unclosed := List{}, 1
 	if p.accept("]") {
 		return elems
 	}
 	for p.err == nil {
 		elems = append(elems, p.term())
-		if p.accept("|") {
-			tail := p.term()
-			p.expect("]")
-			return cons(elems, tail)
+		if p.accept(",") {
+			continue
 		}
-		if !p.accept(",") {
+		if !p.accept("|") {
 			break
 		}
+		if !p.accept("[") {
+			tail := p.term()
+			p.closeBrackets(unclosed)
+			return cons(elems, tail)
+		}
+		if p.accept("]") {
+			break
+		}
+		unclosed++
 	}
-	p.expect("]")
+	p.closeBrackets(unclosed)
 	return elems
+}
+
+func (p *parser) closeBrackets(n int) {
+	for ; n > 0 && p.err == nil; n-- {
+		p.expect("]")
+	}
 }
 
 // cons puts elements before a tail: [a | [b]] is the proper list [a, b].

@@ -320,6 +320,9 @@ func (s *scanner) integerToken(digits string, base int) token {
 	if len(digits) > maxDigits {
 		return s.fail(fmt.Sprintf("an integer of more than %d digits", maxDigits))
 	}
+	if n, err := strconv.ParseInt(digits, base, 64); err == nil {
+		return token{kind: tokTerm, term: n}
+	}
 	n, ok := new(big.Int).SetString(digits, base)
 	if !ok {
 		return s.fail("not an integer")

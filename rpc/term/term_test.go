@@ -49,6 +49,9 @@ func TestParseReadsWhatFileConsultReads(t *testing.T) {
 		`[a, 1 | [b]]`:                 List{Atom("a"), int64(1), Atom("b")},
 		`[1 | "ab"]`:                   List{int64(1), int64('a'), int64('b')},
 		`[a | b]`:                      Improper{List{Atom("a")}, Atom("b")},
+		`[a | []]`:                     List{Atom("a")},
+		`[a | [b | []]]`:               List{Atom("a"), Atom("b")},
+		`[a | [b, "x" | [c]]]`:         List{Atom("a"), Atom("b"), String("x"), Atom("c")},
 		`[a | [b | c]]`:                Improper{List{Atom("a"), Atom("b")}, Atom("c")},
 		`#{a => 1, "b" => #{}}`:        Map{{Atom("a"), int64(1)}, {String("b"), Map{}}},
 		`<<>>`:                         Binary{},
@@ -101,7 +104,7 @@ func TestParseNamesTheLineOfTheError(t *testing.T) {
 		strings.Repeat("[", 300):            "line 1: more than 256 levels of nesting",
 		strings.Repeat("9", 5000) + ".":     "line 1: an integer of more than 4096 digits",
 		strings.Repeat("a", 300) + ".":      "line 1: an atom of more than 255 characters",
-		strings.Repeat(" ", maxBytes) + ".": "line 1: the text is longer than 8388608 bytes",
+		strings.Repeat(" ", maxBytes) + ".": "line 1: the text is longer than 4194304 bytes",
 	} {
 		_, err := Parse([]byte(text))
 		if err == nil || err.Error() != want {
