@@ -27,56 +27,74 @@ type erlang struct {
 // startErlang boots a node on a port of its own, in the image of AGENT_TEST_OTP (25, 27, 29) or with the host's erl.
 func startErlang(t testing.TB, flags ...string) *erlang {
 	t.Helper()
-	return startNamed(t, "-name", "127.0.0.1", flags...)
+	return start(t, boot{program: "erl", name: "-name", host: "127.0.0.1", dir: t.TempDir(), flags: flags})
 }
 
-func startNamed(t testing.TB, nameFlag, host string, flags ...string) *erlang {
+// boot says what to start.
+type boot struct {
+	program    string // erl, or a path
+	name, host string // -name or -sname, and the host part of the node's name
+	dir        string // $HOME
+	env, flags []string
+}
+
+func start(t testing.TB, b boot) *erlang {
 	t.Helper()
 	port := freePort(t)
 	e := &erlang{
-		Target: rpc.Target{Node: fmt.Sprintf("x%d@%s", port, host), Addr: fmt.Sprintf("127.0.0.1:%d", port), Cookie: cookie},
+		Target: rpc.Target{Node: fmt.Sprintf("x%d@%s", port, b.host), Addr: fmt.Sprintf("127.0.0.1:%d", port), Cookie: cookie},
+		log:    filepath.Join(t.TempDir(), "log"),
 		exited: make(chan struct{}),
 	}
-	home := t.TempDir()
-	e.log = filepath.Join(home, "log")
-	if err := os.WriteFile(filepath.Join(home, ".erlang.cookie"), []byte(cookie), 0o400); err != nil {
+	_ = os.Remove(filepath.Join(b.dir, ".erlang.cookie")) // of an earlier node on the same release root
+	if err := os.WriteFile(filepath.Join(b.dir, ".erlang.cookie"), []byte(cookie), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	e.cmd = e.erlCommand(t, home, append([]string{
-		"-noinput", nameFlag, e.Node, "-start_epmd", "false", "-erl_epmd_port", fmt.Sprint(port),
+	b.flags = append([]string{
+		"-noinput", b.name, e.Node, "-start_epmd", "false", "-erl_epmd_port", fmt.Sprint(port),
 		"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-	}, flags...))
+	}, b.flags...)
+	e.run(t, e.command(t, b))
+	return e
+}
+
+func (e *erlang) run(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
 	output, err := os.Create(e.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer output.Close()
-	e.cmd.Stdout, e.cmd.Stderr = output, output
-	if err := e.cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	e.cmd = cmd
 	go func() {
 		defer close(e.exited)
-		_ = e.cmd.Wait()
+		_ = cmd.Wait()
 	}()
 	t.Cleanup(e.kill)
-	return e
 }
 
-// erlCommand runs erl here, or in a container that shares our network, with home as $HOME.
-func (e *erlang) erlCommand(t testing.TB, home string, args []string) *exec.Cmd {
+// command runs a node here, or in a container that shares our network and the directory.
+func (e *erlang) command(t testing.TB, b boot) *exec.Cmd {
 	t.Helper()
+	b.env = append(b.env, "HOME="+b.dir)
 	otp := os.Getenv("AGENT_TEST_OTP")
 	if otp == "" || otp == "host" {
 		needTool(t, "erl")
-		cmd := exec.Command("erl", args...)
-		cmd.Env = append(os.Environ(), "HOME="+home)
+		cmd := exec.Command(b.program, b.flags...)
+		cmd.Env = append(os.Environ(), b.env...)
 		return cmd
 	}
 	needTool(t, "docker")
-	docker := []string{"run", "--rm", "--init", "--network", "host", "--name", e.container(),
-		"-v", home + ":" + home, "-e", "HOME=" + home, "erlang:" + otp, "erl"}
-	return exec.Command("docker", append(docker, args...)...)
+	docker := []string{"run", "--rm", "--init", "--network", "host", "--name", e.container(), "-v", b.dir + ":" + b.dir}
+	for _, v := range b.env {
+		docker = append(docker, "-e", v)
+	}
+	docker = append(docker, "erlang:"+otp, b.program)
+	return exec.Command("docker", append(docker, b.flags...)...)
 }
 
 func needTool(t testing.TB, name string) {

@@ -32,7 +32,7 @@ func TestTheNodeSeesUsAsHiddenOnly(t *testing.T) {
 }
 
 func TestAShortNamedNodeIsReachedToo(t *testing.T) {
-	startNamed(t, "-sname", "localhost").connect(t)
+	start(t, boot{program: "erl", name: "-sname", host: "localhost", dir: t.TempDir()}).connect(t)
 }
 
 func TestAWrongCookieIsNamedFast(t *testing.T) {

@@ -28,7 +28,9 @@ const (
 
 // Installed is the good end of an install, or of its check.
 type Installed struct {
-	From  string // the version that was running
+	// From is the version in the relup's entry: the one that was running on the way up, but the one that
+	// is wanted on the way down.
+	From  string
 	Descr string // the relup's own description; empty also when there is no relup to check
 	// Restarting says that the node is about to restart its emulator and go on from there, as a relup with
 	// restart_new_emulator has it ({continue_after_restart, From, Descr}).
