@@ -121,7 +121,7 @@ func (v *Volume) used(tree string) bool {
 func (s *Staged) publish(moves []move) error {
 	v, dir := s.volume, releaseDir+"/"+s.Release.Version
 	manifest := s.manifest(s.Release.Own)
-	if err := os.WriteFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
+	if err := writeFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
 		return err
 	}
 	if err := syncFS(v.root); err != nil {

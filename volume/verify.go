@@ -78,7 +78,7 @@ func (s *Staged) replaceDamaged(r Release) error {
 	if digestOf(manifest) != r.Manifest {
 		return errors.New("its package holds other files than were recorded")
 	}
-	if err := os.WriteFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
+	if err := writeFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
 		return err
 	}
 	if err := syncFS(s.volume.root); err != nil {
