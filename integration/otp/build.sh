@@ -8,6 +8,8 @@ set -eu
 
 GO_IMAGE=golang:1.26
 GO_SUITE=trixie
+CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
+HOST_CERTS=/etc/ssl/certs/ca-certificates.crt
 MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -43,19 +45,17 @@ erlang_image() {
 	docker build -q -t "$image" --target "$1" --build-arg SUITE="$suite" - <"$here/Dockerfile" >/dev/null
 }
 
-# go_image makes $image from the Go of this machine. It has no C compiler: the agent needs none.
+# go_image makes $image from the Go of this machine and the authorities it trusts, since a module proxy
+# may be known to this machine alone. There is no C compiler: the agent needs none.
 go_image() {
 	goroot=$(go env GOROOT) || die "cannot make $image: no go on this machine"
 	debian_image "$GO_SUITE"
-	container=$(docker create "debian:$GO_SUITE-slim" sleep infinity)
-	trap 'docker rm -f "$container" >/dev/null' EXIT
-	docker start "$container" >/dev/null
-	docker exec "$container" sh -ec 'apt-get update -qq
-		apt-get install -y -qq --no-install-recommends ca-certificates >/dev/null
-		rm -rf /var/lib/apt/lists/*'
-	docker cp -L "$goroot" "$container:/usr/local/go"
+	container=$(docker create "debian:$GO_SUITE-slim" true)
+	trap 'docker rm "$container" >/dev/null' EXIT
+	tar -ch -C / --transform="s,^${goroot#/},usr/local/go," "${goroot#/}" "${CERTIFICATES#/}" |
+		docker cp - "$container:/"
 	docker commit \
-		--change 'ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CGO_ENABLED=0 GOTOOLCHAIN=local' \
+		--change 'ENV GOPATH=/go GOTOOLCHAIN=local PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
 		--change 'WORKDIR /go' --change 'CMD ["go", "version"]' "$container" "$image" >/dev/null
 }
 

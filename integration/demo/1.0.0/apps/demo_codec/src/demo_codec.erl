@@ -5,7 +5,8 @@
 
 -spec decode(binary()) -> {Command :: binary(), Argument :: binary()}.
 decode(Line) ->
-    case binary:split(string:trim(Line, trailing, "\n"), <<" ">>) of
+    [Text | _] = binary:split(Line, <<"\n">>),
+    case binary:split(Text, <<" ">>) of
         [Command] -> {Command, <<>>};
         [Command, Argument] -> {Command, Argument}
     end.

@@ -6,7 +6,8 @@
 -spec decode(binary()) -> {Command :: binary(), Argument :: binary()}.
 decode(Line) ->
     %% Terminals end a line with two characters.
-    case binary:split(string:trim(Line, trailing, "\r\n"), <<" ">>) of
+    [Text | _] = binary:split(Line, [<<"\r\n">>, <<"\n">>]),
+    case binary:split(Text, <<" ">>) of
         [Command] -> {Command, <<>>};
         [Command, Argument] -> {Command, Argument}
     end.
