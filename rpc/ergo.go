@@ -7,7 +7,6 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
-	"strconv"
 	"strings"
 
 	"github.com/ergo-services/ergo/etf"
@@ -43,7 +42,7 @@ func ourName(peer string) (string, error) {
 	if !ok || name == "" || host == "" || strings.Contains(host, "@") || len(peer) > 255 {
 		return "", fmt.Errorf("cannot connect to %q: not the name of a node", peer)
 	}
-	return "theseus-" + strconv.FormatUint(uint64(mathrand.Uint32()), 36) + "@" + host, nil
+	return fmt.Sprintf("theseus-%08x@%s", mathrand.Uint32(), host), nil
 }
 
 // registrar is ergo's plug for finding nodes. It knows one address, and tells nobody about us: no epmd.

@@ -45,8 +45,7 @@ type link struct {
 	pid      etf.Pid
 
 	writing chan struct{} // holds a token while nobody writes
-	done    chan struct{} // closed when the connection is lost
-	ended   chan struct{} // closed when ergo is through with it
+	done    chan struct{} // closed when the connection is lost and ergo through with it
 
 	mu      sync.Mutex
 	lastRef uint64
@@ -69,27 +68,26 @@ func (p *protocol) Init(_ context.Context, conn lib.NetReadWriter, _ string, d n
 		pid:     etf.Pid{Node: p.name, ID: 1, Creation: ourCreation},
 		writing: make(chan struct{}, 1),
 		done:    make(chan struct{}),
-		ended:   make(chan struct{}),
 		pending: map[[3]uint32]chan reply{},
 	}
 	p.link.writing <- struct{}{}
 	return connection{}, nil
 }
 
-// Serve reads until the connection is lost; then every call in flight has an unknown outcome.
+// Serve reads until the connection is lost.
 func (p *protocol) Serve(node.ConnectionInterface, node.CoreRouter) {
-	ticks := make(chan struct{})
-	go func() {
-		defer close(ticks)
-		p.link.tick()
-	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	var ticks sync.WaitGroup
+	ticks.Go(func() { p.link.tick(ctx) })
 	p.link.read()
-	close(p.link.done)
-	<-ticks
+	p.link.hangUp() // whoever is writing need not wait
+	cancel()
+	ticks.Wait()
 }
 
-// Terminate is the last that ergo does to a connection.
-func (p *protocol) Terminate(node.ConnectionInterface) { close(p.link.ended) }
+// Terminate is the last that ergo does to a connection. Only now every call in flight learns that its outcome
+// is unknown: who then connects anew shall not meet ergo still reading the globals that a new node of its writes.
+func (p *protocol) Terminate(node.ConnectionInterface) { close(p.link.done) }
 
 // read has no deadline. A node that is gone closes the connection; one that hangs is told by its calls.
 func (l *link) read() {
@@ -242,16 +240,16 @@ func (l *link) hangUp() {
 
 // tick tells the node that we are there, as a node does that has nothing to say: a node drops a peer
 // that it has not heard for its net_ticktime.
-func (l *link) tick() {
-	ticker := time.NewTicker(l.tickPeriod())
+func (l *link) tick(ctx context.Context) {
+	ticker := time.NewTicker(l.tickPeriod(ctx))
 	defer ticker.Stop()
 	for {
 		select {
-		case <-l.done:
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			ctx, cancel := context.WithTimeout(context.Background(), maxTickPeriod)
-			_ = l.send(ctx, []byte{0, 0, 0, 0}) // a failure ends the connection, which read sees
+			soon, cancel := context.WithTimeout(ctx, maxTickPeriod)
+			_ = l.send(soon, []byte{0, 0, 0, 0}) // a failure ends the connection, which read sees
 			cancel()
 		}
 	}
@@ -259,8 +257,8 @@ func (l *link) tick() {
 
 // tickPeriod asks for the node's own net_ticktime, which a release may have set to a few seconds
 // (net_kernel:get_net_ticktime/0, also {ongoing_change_to, Seconds}).
-func (l *link) tickPeriod() time.Duration {
-	ctx, cancel := context.WithTimeout(context.Background(), maxTickPeriod)
+func (l *link) tickPeriod(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, maxTickPeriod)
 	defer cancel()
 	answer, err := l.call(ctx, "net_kernel", "get_net_ticktime")
 	if changing, ok := answer.(term.Tuple); ok && len(changing) == 2 {

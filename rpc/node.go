@@ -37,7 +37,8 @@ type Node struct {
 }
 
 // Connect connects to a node as a hidden node with a name of its own. It takes until ctx ends, or 7 s. The
-// error wraps ErrRefused, ErrHandshake or ErrCookie; nothing is retried.
+// error wraps ErrRefused, ErrHandshake or ErrCookie; nothing is retried. A process connects to one node at a time:
+// ergo has globals that a second one would share.
 func Connect(ctx context.Context, t Target) (*Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
@@ -106,7 +107,7 @@ func (n *Node) Close() {
 		return
 	}
 	n.link.hangUp()
-	<-n.link.ended
+	<-n.link.done
 }
 
 // Done is closed when the connection is lost or closed.
