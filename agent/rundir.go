@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // makeRunDir makes the private directory for socket and cookie. Others may pass through it to the socket,
@@ -28,6 +29,9 @@ func writeCookie(home string) (string, error) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return "", fmt.Errorf("cannot make the node's home: %w", err)
 	}
+	if err := ownedAlone(home); err != nil {
+		return "", fmt.Errorf("cannot use the node's home: %w", err)
+	}
 	var bits [32]byte
 	if _, err := rand.Read(bits[:]); err != nil {
 		return "", fmt.Errorf("cannot make a cookie: %w", err)
@@ -41,4 +45,18 @@ func writeCookie(home string) (string, error) {
 		return "", fmt.Errorf("cannot write the cookie: %w", err)
 	}
 	return cookie, nil
+}
+
+// ownedAlone refuses a directory that somebody else made, or may write: below a /run that is open to all,
+// another user of the container could have been there first.
+func ownedAlone(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s is not a directory of uid %d alone", dir, os.Geteuid())
+	}
+	return nil
 }

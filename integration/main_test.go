@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,20 +79,25 @@ type ship struct {
 	t       *testing.T
 	session *docker.Session
 	set     *images.Set
+	name    string
 	volume  string
 	options []string
 	*docker.Container
 }
 
+// launched counts the ships, whose containers and volumes need names of their own.
+var launched atomic.Int32
+
 // launch starts the demo service on a new volume, and waits until it serves the seed.
 func launch(t *testing.T, set *images.Set, options ...string) *ship {
 	t.Helper()
 	session := open(t)
-	volume, err := session.Volume(t.Context(), "release")
+	name := fmt.Sprint("ship", launched.Add(1))
+	volume, err := session.Volume(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &ship{t: t, session: session, set: set, volume: volume, options: options}
+	s := &ship{t: t, session: session, set: set, name: name, volume: volume, options: options}
 	s.replace(set.Image)
 	s.serves(images.Seed)
 	return s
@@ -104,7 +110,7 @@ func (s *ship) replace(image string) {
 		s.must(s.Remove(s.t.Context()))
 	}
 	options := append([]string{"-v", s.volume + ":/var/lib/release"}, s.options...)
-	c, err := s.session.Start(s.t.Context(), docker.Spec{Image: image, Name: "ship", Options: options})
+	c, err := s.session.Start(s.t.Context(), docker.Spec{Image: image, Name: s.name, Options: options})
 	s.must(err)
 	s.Container = c
 }

@@ -108,7 +108,7 @@ func TestRefusalsLeaveEverythingAsItWas(t *testing.T) {
 			{"truncated", "ends too early", good[:len(good)*2/3]},
 			{"no tarball", "not a tarball", []byte("this is no package at all, it is only some text\n")},
 			{"nothing", "not a tarball", nil},
-			{"another release", `"other"`, otherName},
+			{"another release", "a release of other, and this volume is of demo", otherName},
 			{"no relup", "relup", noRelup},
 			{"a relup from another version", "relup", s.relupWith(func(r string) string { return strings.ReplaceAll(r, `"1.0.0"`, `"0.9.0"`) })},
 			{"a relup that cannot be read", "relup", s.relupWith(func(r string) string { return r[:len(r)/2] })},

@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,15 +101,28 @@ func (a *attempt) observe(ctx context.Context, release volume.Release) error {
 	if err != nil {
 		return err
 	}
-	if internal, _, err := h.InitStatus(ctx); err != nil || internal != "started" {
-		return errors.Join(err, fmt.Errorf("the node is %q, not started", internal))
-	}
 	modified, err := h.ModifiedModules(ctx)
 	if err != nil {
 		return err
 	}
 	if len(modified) > 0 {
 		return fmt.Errorf("the node runs other code than %s holds: %s", a.describeRelease(release.Version), some(modified))
+	}
+	return a.observeAlive(ctx, release)
+}
+
+// observeAlive is the part of observe that can change by itself: that the node and its applications run.
+func (a *attempt) observeAlive(ctx context.Context, release volume.Release) error {
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	internal, _, err := h.InitStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if internal != "started" {
+		return fmt.Errorf("the node is %s", internal)
 	}
 	running, err := h.Applications(ctx)
 	if err != nil {
@@ -137,7 +149,7 @@ func ApplicationsMatch(running []rpc.App, release volume.Release) error {
 	return nil
 }
 
-// watch observes now, and again when the settling time is over, in which the node must not end.
+// watch observes now, and when the settling time is over looks again; in between the node must not end.
 func (a *attempt) watch(ctx context.Context, release volume.Release, settle time.Duration) error {
 	if err := a.observe(ctx, release); err != nil || settle == 0 {
 		return err
@@ -145,7 +157,7 @@ func (a *attempt) watch(ctx context.Context, release volume.Release, settle time
 	if err := a.stays(ctx, settle); err != nil {
 		return err
 	}
-	return a.observe(ctx, release)
+	return a.observeAlive(ctx, release)
 }
 
 // stays waits, and is nil when the node lived that long.

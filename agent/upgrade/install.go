@@ -141,14 +141,17 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 	return nil
 }
 
-// makePermanent lets release_handler follow. Its own files are derived from the volume's record before each
-// boot, so an error here is told and changes nothing.
+// makePermanent lets release_handler follow, and then makes durable what that wrote in place. Its files are
+// derived from the volume's record before each boot anyway, so an error here is told and changes nothing.
 func (a *attempt) makePermanent(ctx context.Context) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	h, err := a.node.Handler(call)
 	if err == nil {
 		err = h.MakePermanent(call, a.to)
+	}
+	if err == nil {
+		err = a.Volume.Derive(a.to)
 	}
 	if err != nil {
 		a.warn("release_handler did not make %s permanent: %v; the volume has it so, and the next boot corrects it", a.to, err)

@@ -49,7 +49,7 @@ func (a *attempt) takeBack(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	if a.registeredByUs {
-		errs = append(errs, a.handler.SetRemoved(ctx, a.to))
+		errs = append(errs, a.handler.SetRemoved(ctx, a.to), a.Volume.Derive(a.from))
 	}
 	if a.staged != nil {
 		errs = append(errs, a.staged.Discard())
