@@ -27,8 +27,9 @@ func contenders() []contender {
 	large := func(r *rig) variant { return r.large }
 	return []contender{
 		{"agent", thin, startAgent},
-		{"agent", full, startAgent},
-		{"agent", large, startAgent},
+		{"agent, unwatched", thin, startUnwatched},
+		{"agent, unwatched", full, startUnwatched},
+		{"agent, unwatched", large, startUnwatched},
 		{"relx script", full, startRelx},
 		{"relx script", large, startRelx},
 		{"bare install_release", full, startBare},
@@ -84,6 +85,18 @@ func startAgent(ctx context.Context, r *rig, v variant) (service, error) {
 		return nil, err
 	}
 	n.command = []string{"agent", "upgrade", "/packages/demo-" + to + ".tar.gz"}
+	return n, nil
+}
+
+// startUnwatched has the agent make the release permanent as soon as it runs, as the other contenders do;
+// by itself it watches a new release for two seconds first.
+func startUnwatched(ctx context.Context, r *rig, v variant) (service, error) {
+	s, err := startAgent(ctx, r, v)
+	if err != nil {
+		return nil, err
+	}
+	n := s.(*node)
+	n.command = append(n.command, "--settle", "0s")
 	return n, nil
 }
 

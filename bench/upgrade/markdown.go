@@ -49,11 +49,12 @@ func printTargets(w io.Writer, all []*result, calls []latency) {
 			printRatio(w, name, float64(median(a, pick)), float64(median(b, pick)), target)
 		}
 	}
-	of("upgrade command / relx script, same package", "agent, full package", "relx script, full package", command, .25)
-	of("upgrade command, thin package / relx script", "agent, thin package", "relx script, full package", command, .25)
-	of("upgrade command / relx script, 40 MB package", "agent, 40 MB package", "relx script, 40 MB package", command, .4)
-	of("longest pause / bare install_release", "agent, full package", "bare install_release, full package", longestPause, 1.2)
-	of("longest pause, thin package / bare install_release", "agent, thin package", "bare install_release, full package", longestPause, 1.2)
+	const relx, bare = "relx script, full package", "bare install_release, full package"
+	of("command / relx script, same package", "agent, unwatched, full package", relx, command, .25)
+	of("command, thin package / relx script", "agent, unwatched, thin package", relx, command, .25)
+	of("command / relx script, 40 MB package", "agent, unwatched, 40 MB package", "relx script, 40 MB package", command, .4)
+	of("longest pause / bare install_release", "agent, unwatched, full package", bare, longestPause, 1.2)
+	of("longest pause, thin package / bare install_release", "agent, thin package", bare, longestPause, 1.2)
 	if a, b := find(all, "agent, thin package"), find(all, "nginx blue-green, full package"); a != nil && b != nil {
 		printRatio(w, "extra memory / blue-green", float64(median(a, extra)), float64(median(b, extra)), .1)
 	}

@@ -42,8 +42,8 @@ func measureAll(ctx context.Context, r *rig, progress io.Writer) ([]*result, err
 			if err != nil {
 				return nil, fmt.Errorf("cannot measure %s: %w", res.label, err)
 			}
-			fmt.Fprintf(progress, "round %d: %s: %v, serving after %v, %d failed, pause %v\n", round+1, res.label,
-				one.command, one.serving, one.report.Total.Failed, one.report.Total.LongestPause)
+			fmt.Fprintf(progress, "round %d: %s: %v, serving after %v, failed %v, pause %v\n", round+1, res.label,
+				one.command, one.serving, one.report.Total.Failures, one.report.Total.LongestPause)
 			res.runs = append(res.runs, *one)
 		}
 	}
