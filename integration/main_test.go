@@ -30,8 +30,18 @@ var built = struct {
 	sets map[string]*images.Set
 }{sets: map[string]*images.Set{}}
 
-// onEachOTP runs a story on every OTP that was asked for.
+// onEachOTP runs a story on every OTP that was asked for, beside other stories.
 func onEachOTP(t *testing.T, story func(t *testing.T, set *images.Set)) {
+	t.Helper()
+	t.Parallel()
+	aloneOnEachOTP(t, func(t *testing.T, set *images.Set) {
+		t.Parallel()
+		story(t, set)
+	})
+}
+
+// aloneOnEachOTP is for a story that needs the machine for itself.
+func aloneOnEachOTP(t *testing.T, story func(t *testing.T, set *images.Set)) {
 	t.Helper()
 	docker.Require(t)
 	otps := strings.Fields(os.Getenv("AGENT_TEST_OTPS"))
@@ -60,9 +70,12 @@ func prepared(t *testing.T, otp string) *images.Set {
 	return set
 }
 
+// stories counts the sessions, since each removes only what carries its own name.
+var stories atomic.Int32
+
 func open(t *testing.T) *docker.Session {
 	t.Helper()
-	session, err := docker.Open(t.Context(), "story")
+	session, err := docker.Open(t.Context(), fmt.Sprint("story", stories.Add(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,25 +92,20 @@ type ship struct {
 	t       *testing.T
 	session *docker.Session
 	set     *images.Set
-	name    string
 	volume  string
 	options []string
 	*docker.Container
 }
 
-// launched counts the ships, whose containers and volumes need names of their own.
-var launched atomic.Int32
-
 // launch starts the demo service on a new volume, and waits until it serves the seed.
 func launch(t *testing.T, set *images.Set, options ...string) *ship {
 	t.Helper()
 	session := open(t)
-	name := fmt.Sprint("ship", launched.Add(1))
-	volume, err := session.Volume(t.Context(), name)
+	volume, err := session.Volume(t.Context(), "release")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &ship{t: t, session: session, set: set, name: name, volume: volume, options: options}
+	s := &ship{t: t, session: session, set: set, volume: volume, options: options}
 	s.replace(set.Image)
 	s.serves(images.Seed)
 	return s
@@ -109,8 +117,8 @@ func (s *ship) replace(image string) {
 	if s.Container != nil {
 		s.must(s.Remove(s.t.Context()))
 	}
-	options := append([]string{"-v", s.volume + ":/var/lib/release"}, s.options...)
-	c, err := s.session.Start(s.t.Context(), docker.Spec{Image: image, Name: s.name, Options: options})
+	options := append([]string{"-v", s.volume + ":/var/lib/release", "-e", "AGENT_SETTLE=100ms"}, s.options...)
+	c, err := s.session.Start(s.t.Context(), docker.Spec{Image: image, Name: "ship", Options: options})
 	s.must(err)
 	s.Container = c
 }

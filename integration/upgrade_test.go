@@ -15,8 +15,8 @@ import (
 )
 
 func TestUpgradesUnderLoadLoseNothing(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set, docker.Hardened()...)
+	aloneOnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := launch(t, set, append(docker.Hardened(), "-e", "AGENT_SETTLE=2s")...)
 		ip, err := s.IP(t.Context())
 		s.must(err)
 		clients, err := load.Start(t.Context(), load.Config{HTTP: ip + ":8080", TCP: ip + ":7000"})

@@ -49,7 +49,7 @@ func (a *attempt) takeBack(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	if a.registeredByUs {
-		errs = append(errs, a.handler.SetRemoved(ctx, a.to), a.Volume.Derive(a.from))
+		errs = append(errs, a.handler.SetRemoved(ctx, a.to))
 	}
 	if a.staged != nil {
 		errs = append(errs, a.staged.Discard())
@@ -62,6 +62,9 @@ func (a *attempt) takeBack(ctx context.Context) error {
 	}
 	if a.pkg.Digest != "" {
 		errs = append(errs, a.Volume.Discard(a.pkg))
+	}
+	if a.registeredByUs {
+		errs = append(errs, a.Volume.Derive(a.from)) // over what release_handler wrote in place
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,292 @@
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"theseus/agent/api"
+	"theseus/volume"
+)
+
+// story is one upgrade or rollback from beginning to end: what goes wrong in it (world has the words), and how it
+// ends, in one line. The line begins with the state that it ends from. A story in which the agent is told to stop
+// when a state is reached says so as stop@state.
+type story struct{ script, want string }
+
+// stage is where a story is told.
+type stage struct {
+	t      *testing.T
+	volume *volume.Volume
+	world  *world
+	engine *Engine
+	to     string
+
+	path    []State // that were gone through
+	before  disk
+	events  []api.Event // what the caller was told
+	history []api.Event // what was recorded
+}
+
+// disk is the content of every file by its name, and of every link its target.
+type disk map[string]string
+
+func newStage(t *testing.T, script string, on ...files) *stage {
+	image := makeImage(t)
+	v := makeVolume(t, image, on...)
+	s := &stage{t: t, volume: v, world: newWorld(t, v, script), before: readDisk(t, v)}
+	s.engine = &Engine{Volume: v, Keeper: s.world, Image: image, Settle: 2 * time.Second, Record: func(e api.Event) { s.history = append(s.history, e) }}
+	s.world.see = func(string) { s.look() }
+	return s
+}
+
+// look notes in which state the attempt is, and that nobody else can begin one, whenever that is.
+func (s *stage) look() {
+	u := s.engine.Current()
+	if u == nil {
+		return
+	}
+	if now := State(u.State); len(s.path) == 0 || s.path[len(s.path)-1] != now {
+		s.path = append(s.path, now)
+	}
+	if err := s.engine.Rollback(context.Background(), api.RollbackRequest{}, func(api.Event) {}); !errors.Is(err, ErrBusy) {
+		s.t.Errorf("another one in state %s: %v", u.State, err)
+	}
+	if boots := s.volume.State().Current; boots == s.to && !slices.Contains(s.path, Probation) {
+		s.t.Errorf("a crash in state %s boots %s", u.State, boots)
+	}
+}
+
+// lookingContext is the agent's life. The engine asks between any two steps whether it goes on.
+type lookingContext struct {
+	context.Context
+	ask func()
+}
+
+func (c lookingContext) Err() error {
+	c.ask()
+	return c.Context.Err()
+}
+
+// life is a context that ends as the script says.
+func (s *stage) life() (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(context.Background())
+	s.world.stop = stop
+	stopAt := s.world.fault("stop@")
+	return lookingContext{ctx, func() {
+		s.look()
+		if u := s.engine.Current(); u != nil && u.State == stopAt {
+			stop()
+		}
+	}}, stop
+}
+
+func (s *stage) upgrade(pkg files, req api.UpgradeRequest) {
+	s.to = "1.1.0"
+	req.Name = "demo.tar.gz"
+	life, stop := s.life()
+	defer stop()
+	if err := s.engine.Upgrade(life, context.Background(), req, bytes.NewReader(pkg.pack(s.t)), s.hear); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *stage) rollback(req api.RollbackRequest) {
+	s.to = "1.0.0"
+	life, stop := s.life()
+	defer stop()
+	if err := s.engine.Rollback(life, req, s.hear); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// hear is the caller.
+func (s *stage) hear(e api.Event) {
+	s.look()
+	s.events = append(s.events, e)
+}
+
+// end checks what is true of every end, and tells this one in one line.
+func (s *stage) end() string {
+	r := s.result()
+	s.checkPath(r)
+	s.checkVolume(r)
+	if s.world.protect != "" {
+		s.t.Errorf("the end of the node still boots %s", s.world.protect)
+	}
+	if u := s.engine.Current(); u != nil {
+		s.t.Errorf("%s is still under way", u.ID)
+	}
+	if len(s.world.faults) > 0 {
+		s.t.Errorf("the story does not get to %v", s.world.faults)
+	}
+	return s.tell(r)
+}
+
+// result is that of the one event that has one, which is the last.
+func (s *stage) result() api.Result {
+	heard := slices.DeleteFunc(slices.Clone(s.events), func(e api.Event) bool { return e.Kind == api.KindProgress })
+	if diff := cmp.Diff(s.history, heard); diff != "" {
+		s.t.Errorf("the caller hears something else than is recorded (-recorded +heard):\n%s", diff)
+	}
+	for i, e := range heard {
+		if (e.Result != nil) != (i == len(heard)-1) {
+			s.t.Errorf("event %d of %d, %s, has the result %v", i+1, len(heard), e.Kind, e.Result)
+		}
+		if strings.Contains(e.Message, "\n") || e.Message == "" {
+			s.t.Errorf("event %s says %q", e.Kind, e.Message)
+		}
+	}
+	last := heard[len(heard)-1]
+	if last.Result == nil {
+		s.t.Fatal("there is no result")
+	}
+	if err := last.Result.Error; err != nil && (strings.Contains(err.Error(), "\n") || err.Code == "") {
+		s.t.Errorf("the error is %+v", err)
+	}
+	return *last.Result
+}
+
+func (s *stage) checkPath(r api.Result) {
+	for i := range len(s.path) - 1 {
+		if _, err := s.path[i].next(s.path[i+1]); err != nil {
+			s.t.Error(err)
+		}
+	}
+	ends := map[api.Outcome]State{api.Committed: Committed, api.Refused: Aborted, api.Aborted: Aborted, api.Reverted: Reverted, api.Broken: Reverted}
+	if last := s.path[len(s.path)-1]; last != ends[r.Outcome] {
+		s.t.Errorf("%s in state %s", r.Outcome, last)
+	}
+}
+
+// checkVolume compares what boots, and for an upgrade that was given up the whole disk.
+func (s *stage) checkVolume(r api.Result) {
+	state := s.volume.State()
+	boots := map[bool]string{true: r.To, false: r.From}[r.Outcome == api.Committed]
+	if r.From != "" && state.Current != boots {
+		s.t.Errorf("%s, but %s boots", r.Outcome, state.Current)
+	}
+	if _, failed := state.Failed[r.To]; failed != (r.Outcome == api.Reverted || r.Outcome == api.Broken) {
+		s.t.Errorf("%s, and failed are %v", r.Outcome, state.Failed)
+	}
+	if r.Outcome == api.Aborted || r.Outcome == api.Refused {
+		if diff := cmp.Diff(s.before, readDisk(s.t, s.volume)); diff != "" {
+			s.t.Errorf("the disk is not as before:\n%s", diff)
+		}
+	}
+	if err := s.volume.Verify(boots); boots != "" && err != nil {
+		s.t.Error(err)
+	}
+}
+
+// tell is the line that a story's want is compared with.
+func (s *stage) tell(r api.Result) string {
+	line := fmt.Sprintf("%s: %s", s.path[max(0, len(s.path)-2)], r.Outcome)
+	if r.Error != nil {
+		line += " " + r.Error.Code
+	}
+	running := r.Running
+	if running == "" {
+		running = "nothing"
+	} else if running != s.world.node.runs {
+		s.t.Errorf("%s is said to run, %s does", running, s.world.node.runs)
+	}
+	line += ", " + running + " runs"
+	if r.Restart {
+		line += " after a restart"
+	}
+	if len(r.Warnings) > 0 {
+		line += ", warned"
+	}
+	if op := s.volume.State().Operation; op != nil {
+		line += ", left " + op.Phase
+	}
+	return line
+}
+
+func readDisk(t testing.TB, v *volume.Volume) disk {
+	t.Helper()
+	content := disk{}
+	err := filepath.WalkDir(v.Root(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() == "state.json" {
+			return err
+		}
+		name, err := filepath.Rel(v.Root(), path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case d.Type()&fs.ModeSymlink != 0:
+			content[name], err = os.Readlink(path)
+		case d.IsDir():
+			content[name] = "a directory"
+		default:
+			var bytes []byte
+			bytes, err = os.ReadFile(path)
+			content[name] = string(bytes)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := v.State()
+	state.Generation = 0
+	content["state"] = fmt.Sprintf("%+v", state)
+	return content
+}
+
+// tellAll plays each story on a stage of its own, in which time passes at once, and returns the edges that were walked.
+func tellAll(t *testing.T, stories []story, play func(*testing.T, string) *stage) map[State][]State {
+	walked := map[State][]State{}
+	for _, story := range stories {
+		t.Run(strings.ReplaceAll(story.script, " ", "_"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := play(t, story.script)
+				if got := s.end(); got != story.want {
+					t.Errorf("\ngot  %s\nwant %s\nof   %s", got, story.want, explainEvents(s.events))
+				}
+				for i := range len(s.path) - 1 {
+					from, to := s.path[i], s.path[i+1]
+					if !slices.Contains(walked[from], to) {
+						walked[from] = append(walked[from], to)
+					}
+				}
+			})
+		})
+	}
+	return walked
+}
+
+func explainEvents(events []api.Event) string {
+	var b strings.Builder
+	for _, e := range events {
+		fmt.Fprintf(&b, "\n  %-18s %s", e.Kind, e.Message)
+	}
+	return b.String()
+}
+
+// missing are the edges of the table that were not walked.
+func missing(walked ...map[State][]State) []string {
+	var edges []string
+	for _, from := range slices.Sorted(maps.Keys(transitions)) {
+		for _, to := range transitions[from] {
+			if !slices.ContainsFunc(walked, func(w map[State][]State) bool { return slices.Contains(w[from], to) }) {
+				edges = append(edges, fmt.Sprintf("%s → %s", from, to))
+			}
+		}
+	}
+	return edges
+}

@@ -1,0 +1,362 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"theseus/rpc"
+	"theseus/rpc/term"
+	"theseus/volume"
+)
+
+// world is what an upgrade acts on beside the volume: a keeper, its node, and the node's release_handler. They
+// do what the real ones do, unless the script has a fault for a call:
+//
+//	error      the call is answered with an error, and not done
+//	error+end  so it is, and a moment later the node ends
+//	lost       no answer, the connection is lost, and the call was not done
+//	lost+done  no answer, the connection is lost, and the call was done
+//	end        the node ends before the call is done
+//	done+end   the call is done, then the node ends; there is no answer
+//	hang       there is no answer, for as long as the caller waits
+//	stop       the agent is told to stop while the call runs, and there is no answer
+//
+// and some calls have answers of their own, which stand where the call does.
+type world struct {
+	t      *testing.T
+	volume *volume.Volume
+	see    func(call string) // every call, before it does anything
+	stop   context.CancelFunc
+	faults map[string]string // what is left of the script
+	phase  string            // which of its calls of one name a fault means
+
+	node    *node
+	protect string
+}
+
+// node is one incarnation with its release_handler.
+type node struct {
+	*world
+	ended   chan struct{}
+	runs    string // the code
+	version string // what the keeper believes
+	known   map[string]rpc.Status
+}
+
+func newWorld(t *testing.T, v *volume.Volume, script string) *world {
+	w := &world{t: t, volume: v, see: func(string) {}, faults: map[string]string{}, phase: "check"}
+	for word := range strings.FieldsSeq(script) {
+		call, fault, _ := strings.Cut(word, ":")
+		w.faults[call] = fault
+	}
+	w.boot(v.State().Current)
+	return w
+}
+
+// boot launches a node as the keeper does: release_handler reads what the volume has derived for it.
+func (w *world) boot(version string) {
+	if err := w.volume.Derive(version); err != nil {
+		w.t.Error(err)
+	}
+	w.node = &node{world: w, ended: make(chan struct{}), runs: version, version: version, known: map[string]rpc.Status{}}
+	for v := range w.volume.State().Releases {
+		w.node.known[v] = rpc.Unpacked
+	}
+	w.node.known[version] = rpc.Permanent
+}
+
+func (n *node) hasEnded() bool {
+	select {
+	case <-n.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func (n *node) end() {
+	if !n.hasEnded() {
+		close(n.ended)
+	}
+}
+
+// fault takes the script's next word for a call, by its name or by the phase and its name.
+func (w *world) fault(call string) string {
+	for _, name := range []string{call, w.phase + "." + call} {
+		if fault, ok := w.faults[name]; ok {
+			delete(w.faults, name)
+			return fault
+		}
+	}
+	return ""
+}
+
+// The keeper.
+
+func (w *world) Running() (Incarnation, string, error) {
+	if w.fault("running") == "error" || w.node.hasEnded() {
+		return nil, "", errors.New("the node is down")
+	}
+	return w.node, w.node.version, nil
+}
+
+func (w *world) Upgraded(version string) { w.node.version = version }
+
+func (w *world) Protect(version string) { w.protect = version }
+
+func (w *world) Restart(ctx context.Context, version string) error {
+	w.see("restart")
+	w.phase = "restarted"
+	w.node.end()
+	return w.comesUp(ctx, "restart", version)
+}
+
+func (w *world) Await(ctx context.Context, old Incarnation) error {
+	w.see("await")
+	w.phase = "restarted"
+	if !old.(*node).hasEnded() || w.protect == "" {
+		w.t.Errorf("waits for the node to be restarted, which ended: %v, followed by %q", old.(*node).hasEnded(), w.protect)
+	}
+	return w.comesUp(ctx, "await", w.protect)
+}
+
+func (w *world) comesUp(ctx context.Context, call, version string) error {
+	switch w.fault(call) {
+	case "error":
+		return errors.New("the node of " + version + " ended while it booted")
+	case "hang":
+		<-ctx.Done()
+		return ctx.Err()
+	case "stop":
+		w.stop()
+		return errors.New("the agent is about to stop")
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	w.boot(version)
+	return nil
+}
+
+// The node.
+
+func (n *node) Ended() <-chan struct{} { return n.ended }
+
+func (n *node) Handler(context.Context) (Handler, error) {
+	if n.hasEnded() {
+		return nil, errors.New("the node has ended")
+	}
+	if n.fault("connect") == "error" {
+		return nil, rpc.ErrRefused
+	}
+	return &connection{node: n}, nil
+}
+
+// connection is good for calls until one of them loses it.
+type connection struct {
+	*node
+	lost bool
+}
+
+// call does what the script says. refused is how the node answers a call that is not done.
+func (c *connection) call(ctx context.Context, name string, refused error, act func() error) error {
+	c.see(name)
+	ctx, cancel := context.WithTimeout(ctx, min(rpc.DefaultTimeout, timeLeft(ctx)))
+	defer cancel()
+	if c.lost || c.hasEnded() || ctx.Err() != nil {
+		return fmt.Errorf("cannot call %s: %w: %w", name, rpc.ErrNotSent, context.Cause(ctx))
+	}
+	unknown := fmt.Errorf("cannot call %s: %w", name, rpc.ErrUnknownOutcome)
+	fault := c.fault(name)
+	if strings.Contains(fault, "done") {
+		_ = act()
+	}
+	c.lost = strings.Contains(fault, "lost")
+	switch fault {
+	case "":
+		return act()
+	case "error":
+		return refused
+	case "error+end":
+		time.AfterFunc(verdictPoll/2, c.end)
+		return refused
+	case "end", "done+end":
+		c.end()
+	case "lost", "lost+done":
+	case "stop":
+		c.stop()
+	case "hang":
+		<-ctx.Done()
+		return fmt.Errorf("%w: %w", unknown, ctx.Err())
+	default:
+		c.t.Errorf("%s has no fault %q", name, fault)
+	}
+	return unknown
+}
+
+// timeLeft is until the deadline that the caller gave: without one every call has rpc's own.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, given := ctx.Deadline()
+	if !given {
+		return rpc.DefaultTimeout
+	}
+	return time.Until(deadline)
+}
+
+// says takes an answer that is no fault.
+func (w *world) says(call, answer string) bool {
+	for _, name := range []string{call, w.phase + "." + call} {
+		if w.faults[name] == answer {
+			delete(w.faults, name)
+			return true
+		}
+	}
+	return false
+}
+
+// wrote leaves what OTP leaves where it writes in place.
+func (n *node) wrote() {
+	path := filepath.Join(n.volume.Root(), "releases", "RELEASES")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%v, as OTP has it", n.known), 0o644); err != nil {
+		n.t.Error(err)
+	}
+}
+
+func refusal(call, version, reason string) error {
+	return &rpc.ReleaseError{Call: call, Version: version, Reason: term.Tuple{term.Atom(reason), term.String(version)}}
+}
+
+func raised(call string) error {
+	return &rpc.BadRPCError{Module: "demo", Function: call, Reason: term.Atom("oops")}
+}
+
+func (c *connection) WhichReleases(ctx context.Context) (list []rpc.Release, err error) {
+	err = c.call(ctx, "which", raised("which"), func() error {
+		for version, status := range c.known {
+			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status})
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (c *connection) SetUnpacked(ctx context.Context, relFile string) error {
+	version := filepath.Base(filepath.Dir(relFile))
+	return c.call(ctx, "set_unpacked", refusal("set_unpacked", version, "enoent"), func() error {
+		if c.known[version] != "" {
+			return refusal("set_unpacked", version, "existing_release")
+		}
+		c.known[version] = rpc.Unpacked
+		c.wrote()
+		return nil
+	})
+}
+
+func (c *connection) SetRemoved(ctx context.Context, version string) error {
+	return c.call(ctx, "set_removed", refusal("set_removed", version, "permanent"), func() error {
+		if c.known[version] == "" {
+			return refusal("set_removed", version, "no_such_release")
+		}
+		delete(c.known, version)
+		c.wrote()
+		return nil
+	})
+}
+
+func (c *connection) CheckInstallRelease(ctx context.Context, version string, _ bool) (rpc.Installed, error) {
+	return rpc.Installed{}, c.call(ctx, "check_install", refusal("check_install_release", version, "old_processes"), func() error {
+		if c.known[version] == "" {
+			return refusal("check_install_release", version, "no_such_release")
+		}
+		return nil
+	})
+}
+
+// InstallRelease is called install on the way there, and back on the way back.
+func (c *connection) InstallRelease(ctx context.Context, version string, _ rpc.InstallOptions) (rpc.Installed, error) {
+	name := "install"
+	if c.phase != "check" {
+		name = "back"
+	}
+	c.phase = map[string]string{"install": "installed", "back": "reverted"}[name]
+	return rpc.Installed{}, c.call(ctx, name, refusal("install_release", version, "code_change_failed"), func() error {
+		for v, status := range c.known {
+			if status == rpc.Current {
+				c.known[v] = rpc.Old
+			}
+		}
+		if c.known[version] != rpc.Permanent {
+			c.known[version] = rpc.Current
+		}
+		c.runs = version
+		c.wrote()
+		return nil
+	})
+}
+
+func (c *connection) MakePermanent(ctx context.Context, version string) error {
+	return c.call(ctx, "make_permanent", refusal("make_permanent", version, "bad_status"), func() error {
+		for v, status := range c.known {
+			if status == rpc.Permanent {
+				c.known[v] = rpc.Old
+			}
+		}
+		c.known[version] = rpc.Permanent
+		c.wrote()
+		return nil
+	})
+}
+
+// InitStatus answers stopping where the script says so.
+func (c *connection) InitStatus(ctx context.Context) (internal, provided string, err error) {
+	internal = "started"
+	if c.says("status", "stopping") {
+		internal = "stopping"
+	}
+	return internal, "started", c.call(ctx, "status", raised("status"), func() error { return nil })
+}
+
+// Applications are those of the release that runs; the script may have one in another version, or ended.
+func (c *connection) Applications(ctx context.Context) (running []rpc.App, err error) {
+	forgotten, ended := c.says("apps", "old"), c.says("apps", "ended")
+	err = c.call(ctx, "apps", raised("apps"), func() error {
+		for _, lib := range c.volume.State().Releases[c.runs].Libs {
+			app := rpc.App{Name: lib.App, Version: lib.Version}
+			if lib.App == "demo" && forgotten {
+				app.Version = "0.9.0"
+			}
+			if lib.Starts() && (lib.App != "demo" || !ended) {
+				running = append(running, app)
+			}
+		}
+		return nil
+	})
+	if c.phase == "installed" {
+		c.phase = "settled"
+	}
+	return running, err
+}
+
+func (c *connection) ModifiedModules(ctx context.Context) (modified []string, err error) {
+	if c.says("modified", "some") {
+		modified = []string{"demo", "demo_sup"}
+	}
+	return modified, c.call(ctx, "modified", raised("modified"), func() error { return nil })
+}
+
+func (c *connection) Busy(ctx context.Context, modules []string, _ time.Duration) (busy []rpc.Process, err error) {
+	if !slices.Equal(modules, []string{"demo", "demo_conn"}) {
+		c.t.Errorf("asked which processes of %v are busy", modules)
+	}
+	if c.says("busy", "one") {
+		busy = []rpc.Process{{Name: "demo_conn", Modules: []string{"demo_conn"}}}
+	}
+	return busy, c.call(ctx, "busy", raised("busy"), func() error { return nil })
+}
