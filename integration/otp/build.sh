@@ -49,6 +49,7 @@ erlang_image() {
 # may be known to this machine alone. There is no C compiler: the agent needs none.
 go_image() {
 	goroot=$(go env GOROOT) || die "cannot make $image: no go on this machine"
+	[ -f "$CERTIFICATES" ] || die "cannot make $image: no $CERTIFICATES on this machine"
 	debian_image "$GO_SUITE"
 	container=$(docker create "debian:$GO_SUITE-slim" true)
 	trap 'docker rm "$container" >/dev/null' EXIT
@@ -64,11 +65,12 @@ debian_image() {
 	present "debian:$1-slim" && return
 	need_mmdebstrap
 	say "debian:$1-slim: bootstrapping"
+	tarball=$(mktemp --suffix=.tar)
 	mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-		--dpkgopt='path-exclude=/usr/share/locale/*' "$1" - "$MIRROR" |
-		docker import - "debian:$1-slim" >/dev/null
-	present "debian:$1-slim" || die "cannot make debian:$1-slim"
+		--dpkgopt='path-exclude=/usr/share/locale/*' "$1" "$tarball" "$MIRROR"
+	docker import "$tarball" "debian:$1-slim" >/dev/null
+	rm "$tarball"
 }
 
 need_mmdebstrap() {
