@@ -59,6 +59,9 @@ func newID() string {
 func (a *attempt) walk(ctx context.Context, steps []step) {
 	err := a.meetNode()
 	for _, s := range steps {
+		if err == nil && ctx.Err() != nil {
+			err = errStopping
+		}
 		if err == nil {
 			err = s.do(ctx)
 		}
@@ -86,16 +89,20 @@ func (a *attempt) meetNode() error {
 	return nil
 }
 
-// reach records the state, durably once the volume knows of the operation.
+// reach records the state, durably once the volume knows of the operation. A state that could not be recorded
+// was not reached.
 func (a *attempt) reach(to State) error {
-	a.mu.Lock()
 	next, err := a.state.next(to)
-	a.state = next
-	a.mu.Unlock()
-	if err != nil || !a.operationBegun || next.final() {
+	if err == nil && a.operationBegun && !next.final() {
+		err = a.Volume.Advance(string(next))
+	}
+	if err != nil {
 		return err
 	}
-	return a.Volume.Advance(string(next))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state = next
+	return nil
 }
 
 func (a *attempt) describe() *api.Upgrade {

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,17 +81,40 @@ func (a *attempt) checkProcesses(ctx context.Context) error {
 	return e
 }
 
-// register tells release_handler of the release, unless it knows it.
+// register tells release_handler of the release, unless it knows it. What it knows of one that was published only
+// now is left from an attempt that it could not be told the end of, maybe with other applications.
 func (a *attempt) register(ctx context.Context) error {
 	known, err := a.handler.WhichReleases(ctx)
 	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.to }) {
-		return nil
+		if !a.unpackedByUs {
+			return nil
+		}
+		if err := a.handler.SetRemoved(ctx, a.to); err != nil {
+			return err
+		}
 	}
 	err = a.handler.SetUnpacked(ctx, a.Volume.RelFile(a.to))
-	a.registeredByUs = err == nil
+	a.registeredByUs = err == nil || errors.Is(err, rpc.ErrUnknownOutcome)
+	return err
+}
+
+// unregister takes register back, also where nobody knows whether it was done.
+func (a *attempt) unregister(ctx context.Context) error {
+	if !a.registeredByUs || a.nodeEnded() {
+		return nil
+	}
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	err = h.SetRemoved(ctx, a.to)
+	var refused *rpc.ReleaseError
+	if errors.As(err, &refused) && refused.Code() == rpc.CodeNoSuchRelease {
+		return nil
+	}
 	return err
 }
 
@@ -171,6 +195,15 @@ func (a *attempt) stays(ctx context.Context, d time.Duration) error {
 		return errNodeEnded
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+func (a *attempt) nodeEnded() bool {
+	select {
+	case <-a.node.Ended():
+		return true
+	default:
+		return false
 	}
 }
 

@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -34,7 +33,7 @@ func (a *attempt) explain(err error) *api.Error {
 		return &copied
 	case errors.As(err, &pkg):
 		return &api.Error{Code: string(pkg.Code), Message: fmt.Sprintf("cannot use %s: %v", a.label, pkg.Err)}
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, errStopping):
 		return &api.Error{Code: api.CodeStopping, Message: err.Error()}
 	case errors.As(err, &handler):
 		return &api.Error{Code: handler.Code(), Message: handler.Error()}

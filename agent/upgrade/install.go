@@ -10,6 +10,7 @@ import (
 )
 
 var (
+	errStopping  = errors.New("the agent was told to stop")
 	errNodeEnded = errors.New("the node ended")
 	errUntouched = errors.New("the node was not touched") // an installation that failed before its point of no return
 )
@@ -20,7 +21,8 @@ const (
 	verdictQuiet   = 500 * time.Millisecond // a node that still runs so long after an error was not touched
 	verdictPoll    = 20 * time.Millisecond  //
 	commitTimeout  = time.Minute            // of make_permanent
-	revertTimeout  = 2 * time.Minute        // until the old release is up again
+	revertTimeout  = 2 * time.Minute        // of the way back in service
+	restartTimeout = 2 * time.Minute        // until a release is up
 )
 
 // enter is the last moment before the node changes: from now on its end means a restart into the old release.
@@ -64,7 +66,7 @@ func (a *attempt) verdict(ctx context.Context, cause error) error {
 	quiet := time.Now().Add(verdictQuiet)
 	for time.Now().Before(deadline) {
 		if err := a.stays(ctx, verdictPoll); err != nil {
-			return errors.Join(err, cause)
+			return fmt.Errorf("%w: %w", err, cause)
 		}
 		internal, _, err := a.initStatus(ctx)
 		if err == nil && internal == "started" && time.Now().After(quiet) {
@@ -85,24 +87,38 @@ func (a *attempt) initStatus(ctx context.Context) (internal, provided string, er
 func (a *attempt) whichIsCurrent(ctx context.Context, cause error) error {
 	h, err := a.node.Handler(ctx)
 	if err != nil {
-		return errors.Join(cause, err)
+		return fmt.Errorf("%w, and %w", cause, err)
 	}
 	call, cancel := context.WithTimeout(ctx, installTimeout) // it waits behind an installation that goes on
 	defer cancel()
 	releases, err := h.WhichReleases(call)
 	if err != nil {
-		return errors.Join(cause, err)
+		return fmt.Errorf("%w, and %w", cause, err)
 	}
+	if current(releases) == a.to {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errUntouched, cause)
+}
+
+// current is the version that runs: one that is installed and was permanent already stays that (release_handler).
+func current(releases []rpc.Release) string {
+	version := ""
 	for _, r := range releases {
-		if r.Version == a.to && r.Status == rpc.Current {
-			return nil
+		if r.Status == rpc.Current {
+			return r.Version
+		}
+		if r.Status == rpc.Permanent {
+			version = r.Version
 		}
 	}
-	return errors.Join(errUntouched, cause)
+	return version
 }
 
 // restartInto boots a release, on trial: the other one is still what a crash would boot.
 func (a *attempt) restartInto(ctx context.Context, version string) error {
+	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	defer cancel()
 	a.restarted = true
 	if err := a.Keeper.Restart(ctx, version); err != nil {
 		return err

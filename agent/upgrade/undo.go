@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"theseus/agent/api"
@@ -13,21 +14,32 @@ import (
 
 // fail ends an attempt that could not go on, in the state that the table has for it.
 func (a *attempt) fail(ctx context.Context, cause error) {
+	cause = a.because(ctx, cause)
 	begun := a.state == Installing || a.state == Probation
-	switch {
-	case !begun:
-		a.abort(ctx, cause)
-	case errors.Is(cause, errUntouched):
-		a.Keeper.Protect("")
-		a.abort(ctx, cause)
-	default:
+	if begun && !errors.Is(cause, errUntouched) {
 		a.revert(ctx, cause)
+		return
 	}
+	a.Keeper.Protect("")
+	a.abort(ctx, cause)
+}
+
+// because says when the agent's stop or the node's end is behind the error that was seen first.
+func (a *attempt) because(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, errStopping) || errors.Is(err, errNodeEnded) || a.node == nil:
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", errStopping, err)
+	case a.nodeEnded():
+		return fmt.Errorf("%w: %w", errNodeEnded, err)
+	}
+	return err
 }
 
 // abort gives up before the node was touched, and takes back what is on the disk.
 func (a *attempt) abort(ctx context.Context, cause error) {
-	if err := a.takeBack(ctx); err != nil {
+	for _, err := range a.takeBack(ctx) {
 		a.warn("not everything could be taken back: %v; the next start of the agent finishes it", err)
 	}
 	a.move(Aborted)
@@ -36,21 +48,21 @@ func (a *attempt) abort(ctx context.Context, cause error) {
 	if isRefusal(cause) {
 		outcome = api.Refused
 	}
-	if a.from != "" {
-		e.State = fmt.Sprintf("%s still runs, nothing was changed", a.describeRelease(a.from))
-	}
 	r := a.result(outcome, e)
+	switch {
+	case r.Running != "":
+		e.State = fmt.Sprintf("%s still runs, nothing was changed", a.describeRelease(a.from))
+	case a.from != "":
+		e.State = fmt.Sprintf("nothing was changed, %s boots next", a.describeRelease(a.from))
+	}
 	a.finish(r, a.kind+"."+string(outcome), e.Error())
 }
 
 // takeBack undoes the steps in the opposite order.
-func (a *attempt) takeBack(ctx context.Context) error {
+func (a *attempt) takeBack(ctx context.Context) []error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	var errs []error
-	if a.registeredByUs {
-		errs = append(errs, a.handler.SetRemoved(ctx, a.to))
-	}
+	errs := []error{a.unregister(ctx)}
 	if a.staged != nil {
 		errs = append(errs, a.staged.Discard())
 	}
@@ -66,7 +78,7 @@ func (a *attempt) takeBack(ctx context.Context) error {
 	if a.registeredByUs {
 		errs = append(errs, a.Volume.Derive(a.from)) // over what release_handler wrote in place
 	}
-	return errors.Join(errs...)
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // revert goes back to the old release: in service where its relup leads back and the node lives, else by a
@@ -101,15 +113,13 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(ctx, revertTimeout)
-	defer cancel()
 	if errors.Is(cause, errNodeEnded) {
 		return a.awaitOld(ctx)
 	}
 	if a.way.back && a.state == Probation && !a.way.cold {
 		err := a.installBack(ctx)
-		if err == nil {
-			return nil
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 		a.warn("%s could not be brought back in service: %v; the node is restarted", a.describeRelease(a.from), err)
 		if errors.Is(err, errNodeEnded) {
@@ -121,6 +131,8 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 
 // awaitOld waits for the restart that Protect asked for.
 func (a *attempt) awaitOld(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	defer cancel()
 	a.restarted = true
 	if err := a.Keeper.Await(ctx, a.node); err != nil {
 		return err
@@ -129,6 +141,23 @@ func (a *attempt) awaitOld(ctx context.Context) error {
 }
 
 func (a *attempt) installBack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, revertTimeout)
+	defer cancel()
+	err := a.askBack(ctx)
+	if err == nil {
+		a.Keeper.Upgraded(a.from)
+		err = a.watch(ctx, a.Volume.State().Releases[a.from], 0)
+	}
+	if err == nil {
+		return nil
+	}
+	if gone := a.stays(ctx, verdictQuiet); gone != nil { // as in verdict: the error comes before the end
+		return fmt.Errorf("%w: %w", gone, err)
+	}
+	return err
+}
+
+func (a *attempt) askBack(ctx context.Context) error {
 	h, err := a.node.Handler(ctx)
 	if err != nil {
 		return err
@@ -136,11 +165,7 @@ func (a *attempt) installBack(ctx context.Context) error {
 	_, err = h.InstallRelease(ctx, a.from, rpc.InstallOptions{
 		CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true,
 	})
-	if err != nil {
-		return errors.Join(err, a.stays(ctx, verdictQuiet))
-	}
-	a.Keeper.Upgraded(a.from)
-	return a.watch(ctx, a.Volume.State().Releases[a.from], 0)
+	return err
 }
 
 // move goes to a final state.

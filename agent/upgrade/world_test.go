@@ -192,6 +192,7 @@ func (c *connection) call(ctx context.Context, name string, refused error, act f
 	case "lost", "lost+done":
 	case "stop":
 		c.stop()
+		return fmt.Errorf("%w: %w", unknown, ctx.Err())
 	case "hang":
 		<-ctx.Done()
 		return fmt.Errorf("%w: %w", unknown, ctx.Err())
@@ -230,7 +231,8 @@ func (n *node) wrote() {
 }
 
 func refusal(call, version, reason string) error {
-	return &rpc.ReleaseError{Call: call, Version: version, Reason: term.Tuple{term.Atom(reason), term.String(version)}}
+	tuple := term.Tuple{term.Atom(reason), term.String(version), term.Atom("demo"), term.Atom("undefined"), term.Atom("oops")}
+	return &rpc.ReleaseError{Call: call, Version: version, Reason: tuple}
 }
 
 func raised(call string) error {
