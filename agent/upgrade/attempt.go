@@ -80,7 +80,7 @@ func (a *attempt) walk(ctx context.Context, steps []step) {
 func (a *attempt) meetNode() error {
 	node, version, err := a.Keeper.Running()
 	if err != nil {
-		return &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot %s: %v", a.kind, err), Hint: "agent status says what the node does"}
+		return &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot begin the %s: %v", a.kind, err), Hint: "agent status says what the node does"}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -198,7 +198,11 @@ func (a *attempt) stays(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// nodeEnded tells of an end that nobody asked for.
 func (a *attempt) nodeEnded() bool {
+	if a.node == nil {
+		return false
+	}
 	select {
 	case <-a.node.Ended():
 		return true

@@ -119,7 +119,7 @@ func current(releases []rpc.Release) string {
 func (a *attempt) restartInto(ctx context.Context, version string) error {
 	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
 	defer cancel()
-	a.restarted = true
+	a.restarted, a.node = true, nil // its end is no news
 	if err := a.Keeper.Restart(ctx, version); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (a *attempt) fail(ctx context.Context, cause error) {
 // because says when the agent's stop or the node's end is behind the error that was seen first.
 func (a *attempt) because(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, errStopping) || errors.Is(err, errNodeEnded) || a.node == nil:
+	case errors.Is(err, errStopping) || errors.Is(err, errNodeEnded):
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", errStopping, err)
@@ -50,9 +50,10 @@ func (a *attempt) abort(ctx context.Context, cause error) {
 	}
 	r := a.result(outcome, e)
 	switch {
+	case a.from == "":
 	case r.Running != "":
 		e.State = fmt.Sprintf("%s still runs, nothing was changed", a.describeRelease(a.from))
-	case a.from != "":
+	default:
 		e.State = fmt.Sprintf("nothing was changed, %s boots next", a.describeRelease(a.from))
 	}
 	a.finish(r, a.kind+"."+string(outcome), e.Error())
@@ -96,7 +97,7 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	a.move(Reverted)
 	switch {
 	case ctx.Err() != nil:
-		e.State = fmt.Sprintf("the agent was told to stop; %s boots next", a.describeRelease(a.from))
+		e.State = fmt.Sprintf("%s boots next", a.describeRelease(a.from))
 	case back != nil:
 		outcome = api.Broken
 		e.State = fmt.Sprintf("%s could not be brought back: %v", a.describeRelease(a.from), back)

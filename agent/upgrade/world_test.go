@@ -45,6 +45,7 @@ type world struct {
 type node struct {
 	*world
 	ended   chan struct{}
+	up      bool
 	runs    string // the code
 	version string // what the keeper believes
 	known   map[string]rpc.Status
@@ -65,7 +66,7 @@ func (w *world) boot(version string) {
 	if err := w.volume.Derive(version); err != nil {
 		w.t.Error(err)
 	}
-	w.node = &node{world: w, ended: make(chan struct{}), runs: version, version: version, known: map[string]rpc.Status{}}
+	w.node = &node{world: w, ended: make(chan struct{}), up: true, runs: version, version: version, known: map[string]rpc.Status{}}
 	for v := range w.volume.State().Releases {
 		w.node.known[v] = rpc.Unpacked
 	}
@@ -101,7 +102,7 @@ func (w *world) fault(call string) string {
 // The keeper.
 
 func (w *world) Running() (Incarnation, string, error) {
-	if w.fault("running") == "error" || w.node.hasEnded() {
+	if w.fault("running") == "error" || w.node.hasEnded() || !w.node.up {
 		return nil, "", errors.New("the node is down")
 	}
 	return w.node, w.node.version, nil
@@ -109,7 +110,10 @@ func (w *world) Running() (Incarnation, string, error) {
 
 func (w *world) Upgraded(version string) { w.node.version = version }
 
-func (w *world) Protect(version string) { w.protect = version }
+func (w *world) Protect(version string) {
+	w.see("protect")
+	w.protect = version
+}
 
 func (w *world) Restart(ctx context.Context, version string) error {
 	w.see("restart")
@@ -121,20 +125,18 @@ func (w *world) Restart(ctx context.Context, version string) error {
 func (w *world) Await(ctx context.Context, old Incarnation) error {
 	w.see("await")
 	w.phase = "restarted"
-	if !old.(*node).hasEnded() || w.protect == "" {
-		w.t.Errorf("waits for the node to be restarted, which ended: %v, followed by %q", old.(*node).hasEnded(), w.protect)
+	switch {
+	case w.node != old.(*node):
+		w.t.Error("waits for another node than the one that runs, or has run")
+	case !w.node.hasEnded() || w.protect == "":
+		w.t.Errorf("waits for a restart of a node that has ended: %v, and is protected by %q", w.node.hasEnded(), w.protect)
 	}
 	return w.comesUp(ctx, "await", w.protect)
 }
 
 func (w *world) comesUp(ctx context.Context, call, version string) error {
-	switch w.fault(call) {
-	case "error":
-		return errors.New("the node of " + version + " ended while it booted")
-	case "hang":
-		<-ctx.Done()
-		return ctx.Err()
-	case "stop":
+	fault := w.fault(call)
+	if fault == "stop" {
 		w.stop()
 		return errors.New("the agent is about to stop")
 	}
@@ -142,6 +144,15 @@ func (w *world) comesUp(ctx context.Context, call, version string) error {
 		return ctx.Err()
 	}
 	w.boot(version)
+	switch fault {
+	case "error":
+		w.node.end()
+		return errors.New("the node of " + version + " ended while it booted")
+	case "hang":
+		w.node.up = false
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return nil
 }
 

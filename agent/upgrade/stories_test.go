@@ -1,23 +1,28 @@
 package upgrade
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"theseus/agent/api"
 )
 
-// upgrades are from 1.0.0 to 1.1.0.
+// upgrades are from 1.0.0 to 1.1.0, each with what world says that goes wrong in it.
 var upgrades = []story{
 	{"", "probation: committed, 1.1.0 runs"},
-	{"running:error", "aborted: refused node-down, 1.0.0 runs"},
-	{"stop@:requested", "requested: aborted stopping, 1.0.0 runs"},
-	{"stop@:received", "received: aborted stopping, 1.0.0 runs"},
-	{"stop@:verified", "verified: aborted stopping, 1.0.0 runs"},
-	{"stop@:planned", "planned: aborted stopping, 1.0.0 runs"},
-	{"stop@:unpacked", "unpacked: aborted stopping, 1.0.0 runs"},
-	{"stop@:checked", "checked: aborted stopping, 1.0.0 runs"},
-	{"stop@:installing", "installing: reverted stopping, 1.0.0 runs"},
-	{"stop@:probation", "probation: reverted stopping, 1.1.0 runs"},
+	{"running:error", "requested: refused node-down, 1.0.0 runs"},
+	{"stop:requested", "requested: aborted stopping, 1.0.0 runs"},
+	{"stop:received", "received: aborted stopping, 1.0.0 runs"},
+	{"stop:verified", "verified: aborted stopping, 1.0.0 runs"},
+	{"stop:planned", "planned: aborted stopping, 1.0.0 runs"},
+	{"stop:unpacked", "unpacked: aborted stopping, 1.0.0 runs"},
+	{"stop:checked", "checked: aborted stopping, 1.0.0 runs"},
+	{"stop:installing", "installing: reverted stopping, 1.0.0 runs"},
+	{"stop:probation", "probation: reverted stopping, 1.1.0 runs"},
 	{"connect:error", "unpacked: aborted internal, 1.0.0 runs"},
 	{"modified:some", "unpacked: refused code-drift, 1.0.0 runs"},
 	{"busy:one", "unpacked: refused busy-processes, 1.0.0 runs"},
@@ -134,14 +139,104 @@ var upgrades = []story{
 	{"make_permanent:done+end", "probation: committed, nothing runs, warned"},
 	{"make_permanent:hang", "probation: committed, 1.1.0 runs, warned"},
 	{"make_permanent:stop", "probation: committed, 1.1.0 runs, warned"},
+	{"full:check_install", "unpacked: aborted internal, 1.0.0 runs, warned, left unpacked"},
+	{"full:protect", "checked: aborted internal, 1.0.0 runs, warned, left checked"},
+	{"full:install", "installing: reverted internal, 1.0.0 runs after a restart, warned, left installing"},
+	{"full:apps", "probation: reverted internal, 1.0.0 runs, warned, left probation"},
+	{"full:make_permanent", "probation: committed, 1.1.0 runs, warned, left committed"},
+}
+
+// rollbacks are from 1.1.0 to 1.0.0, in service.
+var rollbacks = []story{
+	{"", "probation: committed, 1.0.0 runs"},
+	{"running:error", "requested: refused node-down, 1.1.0 runs"},
+	{"stop:requested", "requested: aborted stopping, 1.1.0 runs"},
+	{"stop:planned", "planned: aborted stopping, 1.1.0 runs"},
+	{"check_install:error", "unpacked: refused old-processes, 1.1.0 runs"},
+	{"check_install:hang", "unpacked: aborted internal, 1.1.0 runs"},
+	{"which:end", "unpacked: aborted node-ended, nothing runs"},
+	{"install:error+end", "installing: reverted code-change-failed, 1.1.0 runs after a restart"},
+	{"install:lost", "installing: aborted internal, 1.1.0 runs"},
+	{"install:lost+done", "probation: committed, 1.0.0 runs"},
+	{"install:hang", "installing: aborted internal, 1.1.0 runs"},
+	{"installed.apps:old", "probation: reverted internal, 1.1.0 runs"},
+	{"settled.status:end", "probation: reverted node-ended, 1.1.0 runs after a restart"},
+	{"make_permanent:lost", "probation: committed, 1.0.0 runs, warned"},
+}
+
+// restarts are rollbacks without a relup, which may restart the node.
+var restarts = []story{
+	{"", "probation: committed, 1.0.0 runs after a restart"},
+	{"stop:checked", "checked: aborted stopping, 1.1.0 runs"},
+	{"stop:installing", "installing: reverted stopping, 1.1.0 runs"},
+	{"connect:error", "unpacked: aborted internal, 1.1.0 runs"},
+	{"restart:error", "installing: reverted internal, 1.1.0 runs after a restart"},
+	{"restart:hang", "installing: reverted internal, 1.1.0 runs after a restart"},
+	{"restart:stop", "installing: reverted stopping, nothing runs after a restart"},
+	{"restarted.connect:error", "probation: reverted internal, 1.1.0 runs after a restart"},
+	{"restarted.modified:some", "probation: reverted internal, 1.1.0 runs after a restart"},
+	{"restarted.apps:ended", "probation: reverted internal, 1.1.0 runs after a restart"},
+	{"restarted.status:end", "probation: reverted node-ended, 1.1.0 runs after a restart"},
+	{"restarted.status:end await:error", "probation: broken node-ended, nothing runs after a restart"},
+	{"make_permanent:error", "probation: committed, 1.0.0 runs after a restart, warned"},
+}
+
+// TestStoriesWalkEveryEdge tells them all, and fails when the table has an edge that none of them takes.
+func TestStoriesWalkEveryEdge(t *testing.T) {
+	walked := map[State][]State{}
+	complete := true
+	for _, c := range []struct {
+		kind    string
+		stories []story
+		play    func(*testing.T, string) *stage
+	}{{"upgrade", upgrades, playUpgrade}, {"rollback", rollbacks, playRollback}, {"restart", restarts, playRestart}} {
+		for _, story := range c.stories {
+			told := false
+			t.Run(c.kind+"/"+strings.ReplaceAll(story.script, " ", "_"), func(t *testing.T) {
+				told = true
+				synctest.Test(t, func(t *testing.T) {
+					s := c.play(t, story.script)
+					s.ends(story.want)
+					for i, to := range s.path[1:] {
+						walked[s.path[i]] = append(walked[s.path[i]], to)
+					}
+				})
+			})
+			complete = complete && told
+		}
+	}
+	if edges := missing(walked); complete && len(edges) > 0 {
+		t.Errorf("no story walks %s", strings.Join(edges, ", "))
+	}
 }
 
 func playUpgrade(t *testing.T, script string) *stage {
 	s := newStage(t, script, demo("1.0.0", ""))
-	s.upgrade(demo("1.1.0", "1.0.0"), api.UpgradeRequest{})
+	s.upgrade(demo("1.1.0", "1.0.0"))
 	return s
 }
 
-func TestUpgrades(t *testing.T) {
-	tellAll(t, upgrades, playUpgrade)
+func playRollback(t *testing.T, script string) *stage {
+	s := newStage(t, script, demo("1.0.0", ""), demo("1.1.0", "1.0.0"))
+	s.rollback(api.RollbackRequest{})
+	return s
+}
+
+func playRestart(t *testing.T, script string) *stage {
+	s := newStage(t, script, demo("1.0.0", ""), demo("1.1.0", ""))
+	s.rollback(api.RollbackRequest{Restart: true})
+	return s
+}
+
+// missing are the edges of the table that were not walked.
+func missing(walked map[State][]State) []string {
+	var edges []string
+	for _, from := range slices.Sorted(maps.Keys(transitions)) {
+		for _, to := range transitions[from] {
+			if !slices.Contains(walked[from], to) {
+				edges = append(edges, fmt.Sprintf("%s → %s", from, to))
+			}
+		}
+	}
+	return edges
 }
