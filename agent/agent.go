@@ -48,7 +48,11 @@ func Run(ctx context.Context, c Config, environ []string, version string, log *s
 	if err != nil {
 		return 1, err
 	}
-	defer v.Close()
+	defer func() {
+		if err := v.Close(); err != nil {
+			log.Error("cannot close the volume", "err", err)
+		}
+	}()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	a := &agent{
@@ -77,7 +81,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	}
 	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
 	a.engine = &upgrade.Engine{Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Record: a.journal.record}
-	listener, err := control.Listen(a.config.Socket())
+	listener, err := control.Listen(ctx, a.config.Socket())
 	if err != nil {
 		return 1, err
 	}

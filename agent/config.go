@@ -14,6 +14,7 @@ import (
 // SeedPolicy says what boots when the image brings a release that this volume has not seen.
 type SeedPolicy string
 
+// The policies.
 const (
 	SeedNewer  SeedPolicy = "newer"  // the image's release, once: a new image was rolled out on purpose
 	SeedVolume SeedPolicy = "volume" // the volume's release, always

@@ -123,8 +123,8 @@ func (k *keeper) awaitBoot(ctx context.Context, node *incarnation) {
 }
 
 // end asks the node to stop, and kills it when the budget is spent.
-func (k *keeper) end(node *incarnation) signals.Exit {
-	return node.process.Stop(context.Background(), termResend, k.config.StopTimeout)
+func (k *keeper) end(node *incarnation) {
+	node.process.Stop(context.Background(), termResend, k.config.StopTimeout)
 }
 
 // follow decides what is booted after an end; nothing when the agent is to end as well.

@@ -44,7 +44,7 @@ func newLaunch(c Config, v *volume.Volume, release volume.Release, environ []str
 		command: signals.Command{
 			Path:       filepath.Join(bindir, "erlexec"),
 			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, port)...),
-			Env:        nodeEnv(c, v, release, environ, bindir, home),
+			Env:        nodeEnv(v, release, environ, bindir, home),
 			Dir:        v.Root(),
 			Stdout:     os.Stdout,
 			Stderr:     os.Stderr,
@@ -86,7 +86,7 @@ func bootFile(dir string, release volume.Release) string {
 }
 
 // nodeEnv is the container's environment with what erlexec needs and what relx's own script would set.
-func nodeEnv(c Config, v *volume.Volume, release volume.Release, environ []string, bindir, home string) []string {
+func nodeEnv(v *volume.Volume, release volume.Release, environ []string, bindir, home string) []string {
 	set := map[string]string{
 		"ROOTDIR": v.Root(), "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
 		"RELEASE_ROOT_DIR": v.Root(), "REL_NAME": release.Name, "RELEASE_NAME": release.Name, "RELEASE_VSN": release.Version,
@@ -133,7 +133,7 @@ func distPort(c Config, args vmArgs) (string, error) {
 	if c.DistPort != 0 {
 		return strconv.Itoa(c.DistPort), nil
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return "", fmt.Errorf("cannot find a free port for the node's distribution: %w", err)
 	}

@@ -44,7 +44,7 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 			return d, err
 		}
 	}
-	if err := a.complete(ctx, &d, seed, image); err != nil {
+	if err := a.complete(&d, image); err != nil {
 		return d, err
 	}
 	a.journal.note("boot.decided", fmt.Sprintf("%s boots: %s", d.version, d.reason), map[string]any{"version": d.version})
@@ -99,8 +99,10 @@ func (a *agent) seed(ctx context.Context, path string, image volume.Image, d dec
 	if d.version == "" {
 		return d, err
 	}
-	a.journal.record(api.Event{Time: time.Now(), Kind: "volume.seed_refused", Message: err.Error(),
-		Error: &api.Error{Code: "seed-refused", Message: err.Error(), State: d.version + " boots, as before"}})
+	a.journal.record(api.Event{
+		Time: time.Now(), Kind: "volume.seed_refused", Message: err.Error(),
+		Error: &api.Error{Code: "seed-refused", Message: err.Error(), State: d.version + " boots, as before"},
+	})
 	d.reason = "permanent on the volume; the image's package was refused: " + err.Error()
 	return d, nil
 }
@@ -132,7 +134,7 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
 // its package; one that cannot be gives way to the one before it.
-func (a *agent) complete(ctx context.Context, d *decision, seed string, image volume.Image) error {
+func (a *agent) complete(d *decision, image volume.Image) error {
 	first := a.makeWhole(d.version, image)
 	previous := a.volume.State().Previous
 	if first == nil {
@@ -144,8 +146,10 @@ func (a *agent) complete(ctx context.Context, d *decision, seed string, image vo
 	if err := a.makeWhole(previous, image); err != nil {
 		return errors.Join(first, err)
 	}
-	a.journal.record(api.Event{Time: time.Now(), Kind: "release.unusable", Message: first.Error(),
-		Error: &api.Error{Code: "release-unusable", Message: first.Error(), State: previous + " boots instead"}})
+	a.journal.record(api.Event{
+		Time: time.Now(), Kind: "release.unusable", Message: first.Error(),
+		Error: &api.Error{Code: "release-unusable", Message: first.Error(), State: previous + " boots instead"},
+	})
 	d.version, d.reason = previous, "the permanent release is unusable: "+first.Error()
 	return nil
 }

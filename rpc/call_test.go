@@ -51,10 +51,17 @@ func TestTermsGoToTheNodeAndComeBackUnchanged(t *testing.T) {
 		int64(0), int64(255), int64(256), int64(-1), int64(1<<31 - 1), int64(-1 << 31), int64(1<<62 + 3), int64(-1 << 63),
 		bigInt("9223372036854775808"), bigInt("-170141183460469231731687303715884105728"),
 		new(big.Int).Lsh(big.NewInt(1), 3000), 3.25, -0.5e-300,
-		term.String("hello"), term.String("żółw 🐢"), term.List{}, term.List{int64(1), int64(2)}, term.List{int64(70000), int64(0)},
-		term.Binary{}, term.Binary{0, 255, 131}, term.Tuple{}, make255(),
+		term.String("hello"), term.String("żółw 🐢"),
+		term.List{},
+		term.List{int64(1), int64(2)},
+		term.List{int64(70000), int64(0)},
+		term.Binary{},
+		term.Binary{0, 255, 131},
+		term.Tuple{},
+		make255(),
 		term.Improper{Elems: term.List{term.Atom("a")}, Tail: term.Atom("b")},
-		term.Map{}, term.Map{{Key: term.Tuple{term.Atom("a"), int64(1)}, Value: term.List{term.Map{{Key: term.List{int64(1)}, Value: 1.5}}}}},
+		term.Map{},
+		term.Map{{Key: term.Tuple{term.Atom("a"), int64(1)}, Value: term.List{term.Map{{Key: term.List{int64(1)}, Value: 1.5}}}}},
 	} {
 		got := call(t, n, "erlang", "hd", term.List{want})
 		if d := cmp.Diff(want, got, bigInts); d != "" {

@@ -45,8 +45,10 @@ var releaseReasons = map[term.Atom]struct{ code, text string }{
 	"no_such_directory":  {CodeNoSuchFile, "there is no directory {1}"},
 	"bad_status":         {CodeBadStatus, "its status is {1}"},
 	"permanent":          {CodeBadStatus, "release {1} is permanent"},
-	"illegal_instruction_after_point_of_no_return": {CodeBadRelupFile,
-		"the relup has {1} after the point of no return"},
+	"illegal_instruction_after_point_of_no_return": {
+		CodeBadRelupFile,
+		"the relup has {1} after the point of no return",
+	},
 	"timeout":              {CodeTimeout, "a process did not answer in time: {1}"},
 	"suspended_supervisor": {CodeSuspendedSupervisor, "a supervisor is suspended or does not answer: {1}"},
 }

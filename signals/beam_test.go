@@ -28,15 +28,13 @@ func erl(t *testing.T, i *Init, expression string, env ...string) *Process {
 	return p
 }
 
-// written waits until a file that the node writes has its content, and returns that.
-func written(t *testing.T, file string) (text string) {
+// written waits until a file that the node writes has its content.
+func written(t *testing.T, file string) {
 	t.Helper()
 	eventually(t, file+" is written", func() bool {
 		content, err := os.ReadFile(file)
-		text = string(content)
-		return err == nil && strings.HasSuffix(text, "\n")
+		return err == nil && strings.HasSuffix(string(content), "\n")
 	})
-	return strings.TrimSpace(text)
 }
 
 // TERM is swallowed for most of a BEAM's boot, so a single one would leave many of these running.

@@ -74,7 +74,7 @@ func exitsWith(code int) error {
 	case errors.As(err, &exit) && exit.ExitCode() == code:
 		return nil
 	}
-	return fmt.Errorf("exit %d: os/exec says %v", code, err)
+	return fmt.Errorf("exit %d: os/exec says %w", code, err)
 }
 
 func TestOrphanBehindACommandNobodyWaitsForYetIsReaped(t *testing.T) {

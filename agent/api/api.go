@@ -30,6 +30,7 @@ const KindProgress = "progress"
 // Outcome says how an upgrade or a rollback ended.
 type Outcome string
 
+// The outcomes.
 const (
 	Committed Outcome = "committed" // the new release runs and is permanent
 	Refused   Outcome = "refused"   // nothing was changed: the request cannot be done

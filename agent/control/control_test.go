@@ -50,7 +50,7 @@ func (f *fake) Rollback(_ context.Context, req api.RollbackRequest, on func(api.
 func serve(t *testing.T, policy control.Policy, f *fake) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	l, err := control.Listen(path)
+	l, err := control.Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,8 @@ func TestErrorsArriveWithCodeHintAndState(t *testing.T) {
 }
 
 func TestAPanicIsAnAnswerNotAnEnd(t *testing.T) {
-	f := &fake{rpc: func(api.RPCRequest) (string, error) { var m map[string]int; m["x"] = 1; return "", nil }}
+	var nothing *api.RPCReply
+	f := &fake{rpc: func(api.RPCRequest) (string, error) { return nothing.Result, nil }}
 	c := api.NewClient(serve(t, own(), f))
 	if _, err := c.RPC(t.Context(), api.RPCRequest{}); err == nil {
 		t.Error("the panic was answered with a result")
@@ -191,7 +192,7 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{"GET", "/v1/stop", "", api.CodeNotFound},
 		{"GET", "/v1/history?limit=all", "", api.CodeBadRequest},
 		{"POST", "/v1/upgrade?settle=soon", "", api.CodeBadRequest},
-		{"POST", "/v1/rollback", `{"versoin":"1.0.0"}`, api.CodeBadRequest},
+		{"POST", "/v1/rollback", `{"release":"1.0.0"}`, api.CodeBadRequest},
 		{"POST", "/v1/rpc", strings.Repeat("x", 2<<20), api.CodeBadRequest},
 	} {
 		if got := raw(t, socket, c.method, c.path, c.body); !strings.Contains(got, `"code":"`+c.want+`"`) {
@@ -269,19 +270,19 @@ func openTo(t *testing.T, dir string) {
 
 func TestTheSocketOfALivingAgentIsNotTaken(t *testing.T) {
 	socket := serve(t, own(), &fake{})
-	if _, err := control.Listen(socket); err == nil || !strings.Contains(err.Error(), "another agent answers") {
+	if _, err := control.Listen(t.Context(), socket); err == nil || !strings.Contains(err.Error(), "another agent answers") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestTheSocketOfADeadAgentIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	dead, err := control.Listen(path)
+	dead, err := control.Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dead.Close()
-	l, err := control.Listen(path)
+	l, err := control.Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestTheSocketOfADeadAgentIsReplaced(t *testing.T) {
 
 func TestAnOpenStreamDoesNotHoldUpTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	l, err := control.Listen(path)
+	l, err := control.Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

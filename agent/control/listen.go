@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -10,8 +11,8 @@ import (
 
 // Listen makes the socket. It appears under its name with its mode, at once; one that another agent answers
 // on is not taken away, one that a dead agent left behind is.
-func Listen(path string) (*net.UnixListener, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+func Listen(ctx context.Context, path string) (*net.UnixListener, error) {
+	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("cannot listen on %s: another agent answers there", path)
 	}

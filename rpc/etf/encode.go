@@ -151,7 +151,7 @@ func (e *encoder) digits(i *big.Int) {
 
 func (e *encoder) float(f float64) error {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return errors.New("Erlang has no such float")
+		return errors.New("there is no such float in Erlang")
 	}
 	e.b = binary.BigEndian.AppendUint64(append(e.b, tagNewFloat), math.Float64bits(f))
 	return nil

@@ -63,9 +63,13 @@ func TestDecodeLeavesWhatFollows(t *testing.T) {
 // What decodes, encodes, and decodes to the same again.
 func FuzzDecode(f *testing.F) {
 	seed, err := etf.Append(nil, term.List{
-		term.Atom("a"), int64(-5), 1.5, term.String("żółw"), term.Binary("b"), term.Tuple{}, etf.Pid{Node: "a@b", ID: 1},
-		term.Improper{Elems: term.List{int64(1)}, Tail: int64(2)}, term.Map{{Key: term.Tuple{}, Value: term.List{}}},
-		etf.Ref{Node: "a@b"}, etf.Fun("lists", "map", 2),
+		term.Atom("a"), int64(-5), 1.5, term.String("żółw"), term.Binary("b"),
+		term.Tuple{},
+		etf.Pid{Node: "a@b", ID: 1},
+		term.Improper{Elems: term.List{int64(1)}, Tail: int64(2)},
+		term.Map{{Key: term.Tuple{}, Value: term.List{}}},
+		etf.Ref{Node: "a@b"},
+		etf.Fun("lists", "map", 2),
 	})
 	if err != nil {
 		f.Fatal(err)
