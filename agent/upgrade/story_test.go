@@ -31,7 +31,6 @@ type stage struct {
 	volume *volume.Volume
 	world  *world
 	engine *Engine
-	to     string
 
 	path    []State // that were gone through
 	before  disk
@@ -76,7 +75,7 @@ func (s *stage) look() {
 	if err := s.engine.Rollback(context.Background(), api.RollbackRequest{}, func(api.Event) {}); !errors.Is(err, ErrBusy) {
 		s.t.Errorf("another one in state %s: %v", u.State, err)
 	}
-	if boots := s.volume.State().Current; boots == s.to && !slices.Contains(s.path, Probation) {
+	if boots := s.volume.State().Current; u.From != "" && boots != u.From && !slices.Contains(s.path, Probation) {
 		s.t.Errorf("a crash in state %s boots %s", u.State, boots)
 	}
 }
@@ -111,7 +110,6 @@ func (s *stage) upgrade(pkg files) {
 
 // receive is upgrade with a caller and bytes that may be anything.
 func (s *stage) receive(caller context.Context, pkg io.Reader, req api.UpgradeRequest) {
-	s.to = "1.1.0"
 	req.Name = "demo.tar.gz"
 	life, stop := s.life()
 	defer stop()
@@ -121,7 +119,6 @@ func (s *stage) receive(caller context.Context, pkg io.Reader, req api.UpgradeRe
 }
 
 func (s *stage) rollback(req api.RollbackRequest) {
-	s.to = "1.0.0"
 	life, stop := s.life()
 	defer stop()
 	if err := s.engine.Rollback(life, req, s.hear); err != nil {

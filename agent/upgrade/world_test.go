@@ -52,13 +52,19 @@ type node struct {
 }
 
 func newWorld(t *testing.T, v *volume.Volume, script string) *world {
-	w := &world{t: t, volume: v, see: func(string) {}, faults: map[string]string{}, phase: "check"}
-	for word := range strings.FieldsSeq(script) {
-		call, fault, _ := strings.Cut(word, ":")
-		w.faults[call] = fault
-	}
+	w := &world{t: t, volume: v, see: func(string) {}, faults: words(script), phase: "check"}
 	w.boot(v.State().Current)
 	return w
+}
+
+// words are the faults of a script by the call.
+func words(script string) map[string]string {
+	faults := map[string]string{}
+	for word := range strings.FieldsSeq(script) {
+		call, fault, _ := strings.Cut(word, ":")
+		faults[call] = fault
+	}
+	return faults
 }
 
 // boot launches a node as the keeper does: release_handler reads what the volume has derived for it.

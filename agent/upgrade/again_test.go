@@ -1,0 +1,160 @@
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/rpc"
+)
+
+func damage(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// again is the next attempt on the same volume and node.
+func (s *stage) again(script string) {
+	s.path, s.events, s.history, s.before = nil, nil, nil, readDisk(s.t, s.volume)
+	s.world.phase = "check"
+	s.world.faults = words(script)
+}
+
+func TestWhatWasAbortedIsTriedAgain(t *testing.T) {
+	for _, script := range []string{"stop:planned", "busy:one", "set_unpacked:lost+done", "check_install:error", "install:lost"} {
+		t.Run(script, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, script, demo("1.0.0", ""))
+				s.upgrade(second())
+				s.end()
+				s.again("")
+				s.upgrade(second())
+				s.ends("probation: committed, 1.1.0 runs")
+			})
+		})
+	}
+}
+
+// TestWhatReleaseHandlerKeptOfAnAbortedAttemptIsReplaced: the next package of the same version may hold other
+// applications, of which release_handler would know nothing.
+func TestWhatReleaseHandlerKeptOfAnAbortedAttemptIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "check_install:error set_removed:lost", demo("1.0.0", ""))
+		s.upgrade(second())
+		s.ends("unpacked: refused old-processes, 1.0.0 runs, warned")
+		if s.world.node.known["1.1.0"] != rpc.Unpacked {
+			t.Fatal("release_handler knows nothing of 1.1.0")
+		}
+		s.again("set_removed:hang")
+		s.upgrade(second())
+		s.ends("unpacked: aborted internal, 1.0.0 runs")
+		s.again("")
+		s.upgrade(second())
+		s.ends("probation: committed, 1.1.0 runs")
+	})
+}
+
+func TestWhatWasRevertedIsTriedAgainWithoutUnpacking(t *testing.T) {
+	for _, script := range []string{"install:error+end", "installed.apps:old"} {
+		t.Run(script, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, script, demo("1.0.0", ""))
+				s.upgrade(second())
+				s.end()
+				s.again("")
+				s.upgrade(second())
+				s.ends("probation: committed, 1.1.0 runs")
+				if failed := s.volume.State().Failed; len(failed) > 0 {
+					t.Errorf("what runs is said to have failed: %v", failed)
+				}
+			})
+		})
+	}
+}
+
+func TestAnUpgradeIsRolledBackAndDoneAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("1.0.0", ""))
+		s.upgrade(second())
+		s.ends("probation: committed, 1.1.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{})
+		s.ends("probation: committed, 1.0.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{}) // the one before is 1.1.0
+		s.ends("probation: committed, 1.1.0 runs")
+	})
+}
+
+// TestARollbackAfterAMakePermanentThatWasLost: the old release is still permanent in release_handler, and stays so
+// when it is installed. It runs nevertheless.
+func TestARollbackAfterAMakePermanentThatWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "make_permanent:lost", demo("1.0.0", ""))
+		s.upgrade(second())
+		s.ends("probation: committed, 1.1.0 runs, warned")
+		s.again("install:lost+done")
+		s.rollback(api.RollbackRequest{})
+		s.ends("probation: committed, 1.0.0 runs")
+	})
+}
+
+func TestTheNextUpgradeMayBeginWhenTheLastIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("1.0.0", ""))
+		held, release := context.WithCancel(t.Context())
+		s.world.see = func(call string) {
+			if call == "install" {
+				<-held.Done()
+			}
+		}
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			s.upgrade(second())
+		}()
+		synctest.Wait() // the upgrade is in the middle of install_release
+		err := s.engine.Upgrade(t.Context(), t.Context(), api.UpgradeRequest{}, bytes.NewReader(nil), nil)
+		if !errors.Is(err, ErrBusy) {
+			t.Errorf("a second upgrade: %v", err)
+		}
+		if u := s.engine.Current(); u.State != string(Installing) || u.From != "1.0.0" || u.To != "1.1.0" {
+			t.Errorf("under way is %+v", u)
+		}
+		release()
+		s.engine.Wait()
+		<-over
+		s.ends("probation: committed, 1.1.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{})
+		s.ends("probation: committed, 1.0.0 runs")
+	})
+}
+
+func TestTheSettlingTimeIsTheCallersOrTheAgents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agents, callers, none := 2*time.Second, time.Hour, time.Duration(0)
+		for want, asked := range map[time.Duration]*time.Duration{agents: nil, callers: &callers, 0: &none} {
+			s := newStage(t, "", demo("1.0.0", ""))
+			s.receive(t.Context(), bytes.NewReader(second().pack(t)), api.UpgradeRequest{Settle: asked})
+			s.ends("probation: committed, 1.1.0 runs")
+			if took := s.result().Duration; took != want {
+				t.Errorf("it took %s, not %s", took, want)
+			}
+		}
+	})
+}
