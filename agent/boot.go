@@ -54,14 +54,15 @@ func decideBoot(s volume.State, seed string, policy SeedPolicy) (decision, error
 	return d, nil
 }
 
-// seedOnVolume tells whether the package was ever a seed here, and which release came from it.
+// seedOnVolume tells whether the package was ever on this volume, as a seed or as an upgrade, and which release
+// came from it.
 func seedOnVolume(s volume.State, digest string) (version string, seen bool) {
 	for _, d := range s.Seeds {
 		seen = seen || d == digest
 	}
 	for v, r := range s.Releases {
 		if r.Package == digest {
-			version = v
+			version, seen = v, true
 		}
 	}
 	return version, seen

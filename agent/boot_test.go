@@ -32,6 +32,7 @@ func TestBootTable(t *testing.T) {
 		{"a new image is ignored by policy", known, "seed-2.0.0", SeedVolume, false, "1.1.0", false},
 		{"the image's release is forced by policy", known, "seed-1.0.0", SeedImage, true, "1.1.0", false},
 		{"the image's release is what is permanent", known, "upgrade", SeedImage, false, "1.1.0", false},
+		{"a new image with what was upgraded to in service changes nothing", known, "upgrade", SeedNewer, false, "1.1.0", false},
 		{"an upgrade that died while installing is reverted", dying("installing"), "seed-1.0.0", SeedNewer, false, "1.1.0", true},
 		{"an upgrade that died on probation is reverted", dying("probation"), "", SeedNewer, false, "1.1.0", true},
 		{"an upgrade that died after its commit is not", dying(volume.PhaseCommitted), "", SeedNewer, false, "1.1.0", false},

@@ -15,7 +15,7 @@ import (
 
 const (
 	termResend = 300 * time.Millisecond // TERM is swallowed for most of a BEAM's boot
-	sweepTime  = 2 * time.Second        // for the port programs that a dead node left
+	sweepTime  = time.Second            // for the port programs that a dead node left, before they are killed
 )
 
 // keeper keeps the node: it launches it, says what it is doing, and decides what follows when it ends.
@@ -51,7 +51,7 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 			return 1, err
 		}
 		exit := k.live(ctx, node)
-		k.init.Sweep(context.WithoutCancel(ctx), node.marker())
+		k.sweep(ctx, node)
 		next, why := k.follow(ctx)
 		k.journal.note("node.ended", fmt.Sprintf("the node of %s %s ended: %s; %s", node.release.Name, node.version, exit, why),
 			map[string]any{"version": node.version, "status": exit.Status()})
@@ -59,6 +59,15 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 			return exit.Status(), nil
 		}
 		version = next
+	}
+}
+
+// sweep ends the port programs that the node left, so that the next one finds its ports and files free.
+func (k *keeper) sweep(ctx context.Context, node *incarnation) {
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
+	defer cancel()
+	if n := k.init.Sweep(brief, node.marker()); n > 0 {
+		k.journal.note("node.swept", fmt.Sprintf("%d processes that the node left were ended", n), nil)
 	}
 }
 
@@ -81,7 +90,7 @@ func (k *keeper) launch(version string) (*incarnation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	k.update(func() { k.node = node })
+	k.update(func() { k.node, k.next = node, "" }) // a restart that was asked for meanwhile has happened
 	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
 		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
 	return node, nil
@@ -194,10 +203,8 @@ func (k *keeper) Protect(version string) { k.update(func() { k.protect = version
 
 // Restart ends the node and boots version.
 func (k *keeper) Restart(ctx context.Context, version string) error {
-	k.mu.Lock()
-	old := k.node
-	k.mu.Unlock()
-	k.update(func() { k.next = version })
+	var old *incarnation
+	k.update(func() { old, k.next = k.node, version })
 	k.end(old)
 	return k.Await(ctx, old)
 }

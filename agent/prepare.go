@@ -88,7 +88,11 @@ func (a *agent) revertDead(op volume.Operation) error {
 // seed unpacks the image's package. Where that cannot be done and the volume has a release, that one boots,
 // loudly: a new image that does not fit must not take the service down.
 func (a *agent) seed(ctx context.Context, path string, image volume.Image, d decision) (decision, error) {
-	release, err := a.unpackSeed(ctx, path, image)
+	release, known, err := a.unpackSeed(ctx, path, image)
+	if err == nil && known {
+		d.reason = fmt.Sprintf("permanent on the volume; the image's new package holds %s %s as the volume has it already", release.Name, release.Version)
+		return d, nil
+	}
 	if err == nil {
 		d.version = release.Version
 		a.journal.note("volume.seeded", fmt.Sprintf("%s %s is unpacked from %s: %s", release.Name, release.Version, path, d.reason),
@@ -107,29 +111,36 @@ func (a *agent) seed(ctx context.Context, path string, image volume.Image, d dec
 	return d, nil
 }
 
-func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image) (volume.Release, error) {
+// unpackSeed publishes the image's release and makes it the one that boots. A release that the volume has with
+// the same content is known: its package was only built once more, and what boots stays as it is, unless the
+// policy wants the image's.
+func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image) (r volume.Release, known bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return volume.Release{}, err
+		return r, false, err
 	}
 	defer file.Close()
 	pkg, err := a.volume.Receive(ctx, file, nil)
 	if err != nil {
-		return volume.Release{}, err
+		return r, false, err
 	}
 	state := a.volume.State()
 	staged, err := a.volume.Stage(ctx, pkg, state.Releases[state.Current].Name, nil)
 	if err != nil {
-		return volume.Release{}, errors.Join(err, a.volume.Discard(pkg))
+		return r, false, errors.Join(err, a.volume.Discard(pkg))
 	}
-	release, err := staged.Publish(image)
+	before, there := state.Releases[staged.Release.Version]
+	r, err = staged.Publish(image)
 	if err != nil {
-		return volume.Release{}, errors.Join(err, staged.Discard(), a.volume.Discard(pkg))
+		return r, false, errors.Join(err, staged.Discard(), a.volume.Discard(pkg))
 	}
-	if err := a.volume.Link(image, release.Version); err != nil {
-		return volume.Release{}, err
+	if there && before.Manifest == r.Manifest && state.Current != "" && a.config.SeedPolicy != SeedImage {
+		return r, true, errors.Join(a.volume.RememberSeed(pkg.Digest), a.volume.Discard(pkg))
 	}
-	return release, a.volume.Seed(release.Version)
+	if err := a.volume.Link(image, r.Version); err != nil {
+		return r, false, err
+	}
+	return r, false, a.volume.Seed(r.Version, pkg.Digest)
 }
 
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from

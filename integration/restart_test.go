@@ -1,13 +1,17 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
+	"theseus/integration/repack"
 )
 
 func TestRestartsBootThePermanentRelease(t *testing.T) {
@@ -160,4 +164,51 @@ func TestTheContainerEndsWithTheNode(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestARebuiltImageWithTheSameReleaseChangesNothing(t *testing.T) {
+	onEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := launch(t, set)
+		s.ends(s.upgrade(s.pkg(images.Second)), 0)
+		s.replace(s.imageWith("rebuilt", func(name string, content []byte) (string, []byte) { return name, content }))
+		s.serves(images.Second)
+		s.must(s.Restart(t.Context(), 10*time.Second))
+		s.serves(images.Second)
+	})
+}
+
+func TestANewImageBootsItsOwnRelease(t *testing.T) {
+	onEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := launch(t, set)
+		s.ends(s.upgrade(s.pkg(images.Second)), 0)
+		s.replace(s.imageOf("newer", s.pkg(images.Third)))
+		s.serves(images.Third)
+		s.must(s.Restart(t.Context(), 10*time.Second))
+		s.serves(images.Third)
+		s.ends(s.agent(nil, "rollback"), 0)
+		s.serves(images.Second)
+	})
+}
+
+// imageWith is the ship's image with a seed that was packed once more.
+func (s *ship) imageWith(tag string, edit repack.Edit) string {
+	s.t.Helper()
+	pkg, err := repack.Bytes(s.pkg(images.Seed), edit)
+	s.must(err)
+	return s.imageOf(tag, pkg)
+}
+
+// imageOf is the ship's image with another seed.
+func (s *ship) imageOf(tag string, seed []byte) string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	s.must(os.WriteFile(filepath.Join(dir, "seed.tar.gz"), seed, 0o644))
+	dockerfile := "FROM " + s.set.Image + "\nUSER root\nRUN rm /usr/share/agent/seed/*\nCOPY seed.tar.gz /usr/share/agent/seed/\nUSER app\n"
+	s.must(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
+	build := docker.Build{Dir: dir, File: "Dockerfile", Tag: s.set.Image + "-" + tag}
+	var progress bytes.Buffer
+	if err := build.Run(s.t.Context(), &progress); err != nil {
+		s.t.Fatalf("%v\n%s", err, progress.String())
+	}
+	return build.Tag
 }

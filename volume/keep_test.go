@@ -86,7 +86,7 @@ func TestRemoveRefusesWhatIsInUse(t *testing.T) {
 	for _, version := range []string{"1.1.0", "1.2.0", "1.3.0"} {
 		publish(t, v, thin(version))
 	}
-	if err := v.Seed("1.1.0"); err != nil {
+	if err := v.Seed("1.1.0", v.State().Releases["1.1.0"].Package); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Begin(Operation{Kind: "upgrade", From: "1.1.0", To: "1.2.0"}); err != nil {

@@ -128,7 +128,7 @@ func seeded(t testing.TB) *Volume {
 	t.Helper()
 	v := open(t, filepath.Join(t.TempDir(), "release"))
 	r := publish(t, v, thin("1.0.0"))
-	if err := errors.Join(v.Link(image(t), r.Version), v.Seed(r.Version)); err != nil {
+	if err := errors.Join(v.Link(image(t), r.Version), v.Seed(r.Version, r.Package)); err != nil {
 		t.Fatal(err)
 	}
 	return v

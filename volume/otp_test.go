@@ -23,7 +23,7 @@ func TestDeriveRewritesWhatOTPMayHaveTorn(t *testing.T) {
 	v := seeded(t)
 	publish(t, v, thin("1.1.0"))
 	publish(t, v, thin("1.2.0"))
-	must(t, v.Seed("1.1.0"))
+	must(t, v.Seed("1.1.0", v.State().Releases["1.1.0"].Package))
 	for _, torn := range []string{"", "[{release,", derived} {
 		write(t, v.Path("releases/RELEASES"), torn)
 		write(t, v.Path("releases/start_erl.data"), "")
@@ -113,7 +113,7 @@ func TestPackageOfRebar3BootsFromTheVolume(t *testing.T) {
 	r, err := s.Publish(otp)
 	must(t, err)
 	must(t, v.Link(otp, r.Version))
-	must(t, v.Seed(r.Version))
+	must(t, v.Seed(r.Version, r.Package))
 	must(t, v.Derive(r.Version))
 	must(t, v.Verify(r.Version))
 	bootAndAsk(t, v, r)

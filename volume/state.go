@@ -181,19 +181,31 @@ func (v *Volume) Abort(failed *Failure) error {
 	})
 }
 
-// Seed makes a published release the one that boots, and remembers that its package was a seed.
-func (v *Volume) Seed(version string) error {
-	r, err := v.known(version)
-	if err != nil {
+// Seed makes a published release the one that boots, and remembers the digest of the package that brought it.
+// That may be another one than the release came from: two builds of one release differ in their times.
+func (v *Volume) Seed(version, digest string) error {
+	if _, err := v.known(version); err != nil {
 		return fmt.Errorf("cannot seed the volume: %w", err)
 	}
 	return v.update(func(s *State) error {
 		s.activate(version)
-		if !slices.Contains(s.Seeds, r.Package) {
-			s.Seeds = append(s.Seeds, r.Package)
-		}
+		s.remember(digest)
 		return nil
 	})
+}
+
+// RememberSeed notes that a package was seen as a seed, and changes nothing else.
+func (v *Volume) RememberSeed(digest string) error {
+	return v.update(func(s *State) error {
+		s.remember(digest)
+		return nil
+	})
+}
+
+func (s *State) remember(seed string) {
+	if !slices.Contains(s.Seeds, seed) {
+		s.Seeds = append(s.Seeds, seed)
+	}
 }
 
 func (s *State) activate(version string) {

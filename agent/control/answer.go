@@ -3,8 +3,10 @@ package control
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"theseus/agent/api"
 )
@@ -82,4 +84,29 @@ func (s *stream) end(err error) {
 	if err != nil && !s.started {
 		fail(s.w, apiError(err))
 	}
+}
+
+// upload is a package that comes in. A client that stalls must not keep the agent busy for ever.
+type upload struct {
+	body    io.Reader
+	control *http.ResponseController
+	stall   time.Duration // until the next bytes
+}
+
+func newUpload(w http.ResponseWriter, r *http.Request, stall time.Duration) io.Reader {
+	return &upload{body: r.Body, control: http.NewResponseController(w), stall: stall}
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	if err := u.control.SetReadDeadline(time.Now().Add(u.stall)); err != nil {
+		return 0, err
+	}
+	n, err := u.body.Read(p)
+	if errors.Is(err, io.EOF) {
+		// From now on the server reads on to see the client go, for as long as the upgrade takes.
+		if err := u.control.SetReadDeadline(time.Time{}); err != nil {
+			return n, err
+		}
+	}
+	return n, err
 }

@@ -35,6 +35,7 @@ const (
 	maxRequest    = 1 << 20 // of everything but a package, bytes
 	headerTimeout = 10 * time.Second
 	idleTimeout   = time.Minute
+	stallTimeout  = time.Minute            // for the next bytes of a package
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
 )
 
@@ -143,7 +144,7 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newStream(w)
-	out.end(s.agent.Upgrade(r.Context(), req, r.Body, out.event))
+	out.end(s.agent.Upgrade(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
 }
 
 func upgradeRequest(query url.Values, size int64) (api.UpgradeRequest, *api.Error) {

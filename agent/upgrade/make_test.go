@@ -106,7 +106,7 @@ func makeVolume(t testing.TB, image volume.Image, packages ...files) *volume.Vol
 		}
 		r, err := staged.Publish(image)
 		if err == nil {
-			err = errors.Join(v.Link(image, r.Version), v.Seed(r.Version))
+			err = errors.Join(v.Link(image, r.Version), v.Seed(r.Version, r.Package))
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 // State is how far an upgrade has come.
 type State string
 
+// The states.
 const (
 	Requested  State = "requested"  // nothing has been done
 	Received   State = "received"   // the package is kept, its digest known

@@ -158,16 +158,19 @@ func (c *cli) print(v any) {
 	out.Encode(v)
 }
 
-// version is the module's, or the commit that it was built from.
+// number is the version of the next release.
+const number = "0.1.0-dev"
+
+// version is the number, and the commit where the build knew it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return number
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			return s.Value[:min(12, len(s.Value))]
+			return number + "+" + s.Value[:min(12, len(s.Value))]
 		}
 	}
-	return strings.Trim(info.Main.Version, "()")
+	return number
 }

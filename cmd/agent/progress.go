@@ -47,7 +47,7 @@ func (p *progress) move(e api.Event) {
 	if e.Message != p.phase {
 		p.phase, p.since = e.Message, e.Time
 	}
-	done, total := number(e.Attrs["done"]), number(e.Attrs["total"])
+	done, total := count(e.Attrs["done"]), count(e.Attrs["total"])
 	line := size(done)
 	if total > 0 {
 		line += fmt.Sprintf(" of %s, %.0f %%", size(total), 100*done/total)
@@ -77,7 +77,7 @@ func (c *cli) printLine(v any) {
 	out.Encode(v)
 }
 
-func number(v any) float64 {
+func count(v any) float64 {
 	n, _ := v.(float64)
 	return n
 }

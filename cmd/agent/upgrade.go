@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) 
 
 func (c *cli) open(path string) (io.ReadCloser, error) {
 	if path == "-" {
-		return io.NopCloser(c.stdin), nil
+		return c.openStdin()
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -70,6 +71,21 @@ func (c *cli) open(path string) (io.ReadCloser, error) {
 		return nil, &api.Error{Code: "no-package", Message: fmt.Sprintf("cannot read the package: %s is a directory", path), State: "nothing was changed"}
 	}
 	return file, nil
+}
+
+// openStdin waits for the first byte, so that an agent is not asked for nothing.
+func (c *cli) openStdin() (io.ReadCloser, error) {
+	e := &api.Error{Code: "no-package", State: "nothing was changed", Hint: "docker exec needs -i to pass standard input on: docker exec -i CONTAINER agent upgrade - < PACKAGE"}
+	if isTerminal(c.stdin) {
+		e.Message = "cannot read the package: standard input is a terminal"
+		return nil, e
+	}
+	in := bufio.NewReader(c.stdin)
+	if _, err := in.Peek(1); err != nil {
+		e.Message = "cannot read the package: standard input is empty"
+		return nil, e
+	}
+	return io.NopCloser(in), nil
 }
 
 func (c *cli) rollbackCommand() *cobra.Command {

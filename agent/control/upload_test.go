@@ -1,0 +1,52 @@
+package control
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAStalledUploadEnds(t *testing.T) {
+	read := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond))
+		read <- err
+	}))
+	defer server.Close()
+	body, stalled := io.Pipe()
+	defer stalled.Close()
+	go io.WriteString(stalled, "the beginning of a package")
+	go func() {
+		resp, err := server.Client().Post(server.URL, "application/gzip", body)
+		if err == nil {
+			resp.Body.Close()
+		}
+	}()
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestACompleteUploadHasNoDeadlineLeft(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-r.Context().Done():
+			t.Error("the connection ended with the deadline of the upload")
+		case <-time.After(200 * time.Millisecond): // longer than the deadline was
+		}
+	}))
+	defer server.Close()
+	resp, err := server.Client().Post(server.URL, "application/gzip", strings.NewReader("a package"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is for a fact to become true on a machine that has much else to do.
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"agent": main})
+}
+
+// words are what the scripts have beside testscript's own.
+func words() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await}
+}
+
+// exits runs a command that must end with this status: exits STATUS COMMAND ARGS…
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND ARGS…")
+	}
+	if got := strconv.Itoa(status(ts.Exec(args[1], args[2:]...))); got != args[0] {
+		ts.Fatalf("exit status %s, not %s", got, args[0])
+	}
+}
+
+func status(err error) int {
+	var ended *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &ended):
+		return ended.ExitCode()
+	}
+	return -1
+}
+
+// await runs a command again and again until it succeeds and its output matches: await PATTERN COMMAND ARGS…
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN COMMAND ARGS…")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-again.C {
+		if ts.Exec(args[1], args[2:]...) == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%s did not come to %q within %s", strings.Join(args[1:], " "), args[0], patience)
+}
+
+func TestTheCommandDoesWhatItsManualSays(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/manual", Cmds: words(), RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("AGENT_RUN_DIR", env.WorkDir)
+			return nil
+		},
+	})
+}
+
+// TestANodeIsRunAndUpgraded needs Erlang: the agent is not PID 1 here, everything else is as in a container.
+func TestANodeIsRunAndUpgraded(t *testing.T) {
+	packages := makePackages(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/node", Cmds: words(), RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			for name, value := range map[string]string{
+				"AGENT_VOLUME": "volume", "AGENT_SEED": "cnt-1.0.0.tar.gz", "AGENT_RUN_DIR": "run", "HOME": "home",
+			} {
+				env.Setenv(name, filepath.Join(env.WorkDir, value))
+			}
+			env.Setenv("AGENT_SETTLE", "100ms")
+			return os.CopyFS(env.WorkDir, os.DirFS(packages))
+		},
+	})
+}
+
+// makePackages has Erlang make cnt 1.0.0, 1.1.0 and 1.2.0, the last of which cannot change its state.
+func makePackages(t *testing.T) string {
+	t.Helper()
+	needTool(t, "erl")
+	out := t.TempDir()
+	source, err := filepath.Abs("testdata/release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := exec.CommandContext(t.Context(), "erl", "-noinput", "-boot", "no_dot_erlang", "-eval",
+		`{ok, mk, Mk} = compile:file("`+source+`/mk", [binary]), {module, mk} = code:load_binary(mk, "mk", Mk), mk:packages("`+source+`", "."), halt().`)
+	make.Dir = out
+	if text, err := make.CombinedOutput(); err != nil {
+		t.Fatalf("cannot make the packages: %v\n%s", err, text)
+	}
+	return out
+}
+
+func needTool(t testing.TB, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed", name)
+	}
+	t.Skipf("%s is not installed", name)
+}
