@@ -112,20 +112,29 @@ func args(least, most int) cobra.PositionalArgs {
 
 // fail prints one error and gives its exit status.
 func (c *cli) fail(err error) int {
-	var e *api.Error
-	if !errors.As(err, &e) {
-		e = &api.Error{Code: api.CodeInternal, Message: err.Error()}
-	}
+	e := coded(err)
 	if c.json {
 		c.print(map[string]any{"error": e})
 	} else {
 		c.complain(e)
 	}
-	var usage usageError
-	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
-		return exitUsage
-	}
 	return statusOf(e.Code)
+}
+
+// codeUsage is the command's own; the agent never sends it.
+const codeUsage = "usage"
+
+// coded gives an error its stable word.
+func coded(err error) *api.Error {
+	var e *api.Error
+	var usage usageError
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+		return &api.Error{Code: codeUsage, Message: err.Error()}
+	}
+	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
 }
 
 // complain tells a person what is wrong, what is true now, and the way out.
@@ -141,6 +150,8 @@ func (c *cli) complain(e *api.Error) {
 
 func statusOf(code string) int {
 	switch code {
+	case codeUsage:
+		return exitUsage
 	case api.CodeNotRunning:
 		return exitNotRunning
 	case api.CodeBusy:
