@@ -20,9 +20,25 @@ const (
 
 // beginOperation writes the intent, before the first thing on the volume changes.
 func (a *attempt) beginOperation() error {
+	if err := a.endLast(); err != nil {
+		return err
+	}
 	err := a.Volume.Begin(volume.Operation{ID: a.id, Kind: a.kind, From: a.from, To: a.to, Phase: string(a.state), Started: a.started})
 	a.operationBegun = err == nil
 	return err
+}
+
+// endLast ends the operation of an attempt before this one, where the disk was too full to record its end. Only one
+// attempt is under way, so whatever is recorded is over.
+func (a *attempt) endLast() error {
+	op := a.Volume.State().Operation
+	switch {
+	case op == nil:
+		return nil
+	case op.Phase == volume.PhaseCommitted:
+		return a.Volume.Finish()
+	}
+	return a.Volume.Abort(nil)
 }
 
 // check asks release_handler and the node whether the installation can go through. A node that would lose

@@ -40,7 +40,7 @@ func (a *attempt) because(ctx context.Context, err error) error {
 // abort gives up before the node was touched, and takes back what is on the disk.
 func (a *attempt) abort(ctx context.Context, cause error) {
 	for _, err := range a.takeBack(ctx) {
-		a.warn("not everything could be taken back: %v; the next start of the agent finishes it", err)
+		a.warn("not everything could be taken back: %v; the next upgrade or start of the agent finishes it", err)
 	}
 	a.move(Aborted)
 	e := a.explain(cause)
@@ -91,7 +91,7 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	a.Keeper.Protect("")
 	failure := volume.Failure{Upgrade: a.id, Reason: e.Message, At: time.Now()}
 	if err := a.Volume.Abort(&failure); err != nil {
-		a.warn("the volume could not be told that the upgrade was reverted: %v; the next start of the agent finishes it", err)
+		a.warn("the volume could not be told that the upgrade was reverted: %v; the next upgrade or start of the agent finishes it", err)
 	}
 	outcome := api.Reverted
 	a.move(Reverted)
