@@ -60,7 +60,7 @@ func (a *attempt) install(ctx context.Context) error {
 //
 //	it ends, or is stopping          errNodeEnded: the old release boots
 //	it runs, the new one is current  nil: the reply was lost, not the upgrade
-//	it runs, the old one is current  errUntouched
+//	it runs, the old one is current  errUntouched, unless its code says otherwise
 func (a *attempt) verdict(ctx context.Context, cause error) error {
 	deadline := time.Now().Add(verdictTimeout)
 	quiet := time.Now().Add(verdictQuiet)
@@ -98,7 +98,21 @@ func (a *attempt) whichIsCurrent(ctx context.Context, cause error) error {
 	if current(releases) == a.to {
 		return nil
 	}
+	if err := a.isUntouched(ctx, cause); err != nil {
+		return fmt.Errorf("%w, and %w", cause, err)
+	}
 	return fmt.Errorf("%w: %w", errUntouched, cause)
+}
+
+// isUntouched believes an answer of release_handler. Where there was none it may have crashed, and one that its
+// supervisor started anew has forgotten what it had installed (release_handler:init/1 reads RELEASES): then the
+// code and the applications must be those of the old release.
+func (a *attempt) isUntouched(ctx context.Context, cause error) error {
+	var answered *rpc.ReleaseError
+	if errors.As(cause, &answered) {
+		return nil
+	}
+	return a.observe(ctx, a.Volume.State().Releases[a.from])
 }
 
 // current is the version that runs: one that is installed and was permanent already stays that (release_handler).
