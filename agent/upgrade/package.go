@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -57,23 +58,38 @@ func (a *attempt) publish(context.Context) error {
 	}
 	a.unpackedByUs = !known
 	a.target(release)
-	if err := a.Volume.Link(a.Image, a.to); err != nil {
+	if known { // its own package is kept already, with which this one may agree in the files alone
+		err = errors.Join(a.makeWhole(), a.Volume.Discard(a.pkg))
+	}
+	if err == nil {
+		err = a.Volume.Link(a.Image, a.to)
+	}
+	if err != nil {
 		return err
 	}
 	a.emit("release.unpacked", a.describeRelease(a.to)+" is on the volume", map[string]any{"ms": time.Since(begun).Milliseconds()})
 	return nil
 }
 
-// adopt is publish for a release that is on the volume already: its files must still be what was unpacked.
+// makeWhole makes the files of a release that was on the volume before what was unpacked.
+func (a *attempt) makeWhole() error {
+	if a.Volume.Verify(a.to) == nil {
+		return nil
+	}
+	if err := a.Volume.Restore(a.to); err != nil {
+		return err
+	}
+	a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
+	return nil
+}
+
+// adopt is publish for a release that is on the volume already.
 func (a *attempt) adopt(context.Context) error {
 	if err := a.beginOperation(); err != nil {
 		return err
 	}
-	if err := a.Volume.Verify(a.to); err != nil {
-		if err := a.Volume.Restore(a.to); err != nil {
-			return err
-		}
-		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
+	if err := a.makeWhole(); err != nil {
+		return err
 	}
 	if err := a.Volume.Link(a.Image, a.to); err != nil {
 		return err

@@ -2,8 +2,14 @@ package upgrade
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"theseus/agent/api"
+	"theseus/volume"
 )
 
 // TestAFullDiskStopsNoLaterUpgrade: the end of an attempt that could not be recorded must not keep every other one
@@ -39,4 +45,34 @@ func TestAFullDiskStopsNoLaterUpgrade(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnUpgradeToAReleaseThatWasDamagedMeanwhileRestoresIt, whichever build of its package is sent.
+func TestAnUpgradeToAReleaseThatWasDamagedMeanwhileRestoresIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("1.0.0", ""))
+		s.upgrade(second())
+		s.ends("probation: committed, 1.1.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{})
+		s.ends("probation: committed, 1.0.0 runs")
+
+		damage(t, s.volume.Path("lib", "demo-1.1.0", "ebin", "demo.beam"))
+		kept := packagesOn(t, s.volume)
+		s.again("")
+		s.upgrade(second().with("bin/demo", "#!/bin/sh\necho another build\n"))
+		s.ends("probation: committed, 1.1.0 runs, warned")
+		if diff := cmp.Diff(kept, packagesOn(t, s.volume)); diff != "" {
+			t.Errorf("other packages are kept:\n%s", diff)
+		}
+	})
+}
+
+func packagesOn(t *testing.T, v *volume.Volume) []string {
+	t.Helper()
+	found, err := filepath.Glob(v.Path(".agent", "packages", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
