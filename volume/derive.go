@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -22,10 +23,7 @@ func (v *Volume) Derive(boot string) error {
 	}
 	startErl := r.ERTS + " " + r.Version // no newline, as OTP writes it
 	for name, content := range map[string]string{"RELEASES": encodeReleases(v.State(), boot), "start_erl.data": startErl} {
-		if path := v.Path(releaseDir, name); !holds(path, []byte(content)) {
-			err = replaceFile(path, []byte(content), 0o644)
-		}
-		if err != nil {
+		if err := replaceDerived(v.Path(releaseDir, name), []byte(content)); err != nil {
 			return fmt.Errorf("cannot write the records of OTP: %w", err)
 		}
 	}
@@ -33,6 +31,19 @@ func (v *Volume) Derive(boot string) error {
 		return fmt.Errorf("cannot remove a stale record of OTP: %w", err)
 	}
 	return nil
+}
+
+// replaceDerived gives a file that is written anew before each boot its content. On a full disk the old one gives
+// its room to the new one: a node that cannot boot would be worse than a crash that leaves neither.
+func replaceDerived(path string, content []byte) error {
+	if holds(path, content) {
+		return nil
+	}
+	err := replaceFile(path, content, 0o644)
+	if isFull(err) && os.Remove(path) == nil {
+		err = replaceFile(path, content, 0o644)
+	}
+	return err
 }
 
 // encodeReleases writes the list that release_handler reads at its start (release_handler:init/1). The booted

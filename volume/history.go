@@ -34,7 +34,7 @@ func (v *Volume) RecordHistory(line any) error {
 		err = syncDir(v.agentPath())
 	}
 	if err != nil {
-		return fmt.Errorf("cannot record the history: %w", spaceError(err))
+		return fmt.Errorf("cannot record the history: %w", err)
 	}
 	return nil
 }

@@ -33,26 +33,19 @@ func takeLock(path string) (*os.File, error) {
 		f.Close()
 		return nil, &LockedError{Holder: strings.TrimSpace(string(holder))}
 	}
-	if err == nil {
-		err = writeHolder(f)
-	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
+	writeHolder(f)
 	return f, nil
 }
 
-// writeHolder is not made durable: it is read only while its writer lives.
-func writeHolder(f *os.File) error {
-	host, err := os.Hostname()
-	if err != nil {
-		return err
-	}
+// writeHolder is not made durable: it is read only while its writer lives. On a full disk the holder is unknown.
+func writeHolder(f *os.File) {
+	host, _ := os.Hostname()
 	line := fmt.Sprintf("pid %d in container %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	if err := f.Truncate(0); err != nil {
-		return err
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteString(line)
 	}
-	_, err = f.WriteAt([]byte(line), 0)
-	return err
 }

@@ -62,11 +62,13 @@ func (v *Volume) dropPackage(digest string) error {
 
 // spaceError gives a full disk its own code and words.
 func spaceError(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if isFull(err) {
 		return refuse(NoSpace, "the volume is full: %w", err)
 	}
 	return err
 }
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // meter counts what is read, ends when it is interrupted, and holds to a limit.
 type meter struct {
