@@ -12,15 +12,14 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/upgrade"
 	"theseus/volume"
 )
 
 // prepare brings the volume to where a node can be launched from it: what a crash left is settled, the
 // decision what to boot is taken, and that release is complete.
 func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, error) {
-	if err := a.settle(); err != nil {
-		return decision{}, err
-	}
+	a.settle()
 	seed, err := a.config.SeedPackage()
 	if err != nil {
 		return decision{}, err
@@ -34,9 +33,7 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 		return d, err
 	}
 	if d.reverted != nil {
-		if err := a.revertDead(*d.reverted); err != nil {
-			return d, err
-		}
+		a.revertDead(*d.reverted)
 	}
 	if d.seed {
 		d, err = a.seed(ctx, seed, image, d)
@@ -52,37 +49,40 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 	return d, nil
 }
 
-// settle removes what a crash left half done on the volume.
-func (a *agent) settle() error {
+// settle removes what a crash left half done on the volume. What cannot be removed now, on a disk that is full or
+// worse, is tried again at the next start: it is no reason not to boot.
+func (a *agent) settle() {
 	report, err := a.volume.Recover()
-	if err != nil {
-		return fmt.Errorf("cannot settle what the last run left on the volume: %w", err)
-	}
 	for _, line := range report {
 		a.journal.note("volume.recovered", line, nil)
 	}
 	op := a.volume.State().Operation
 	if op != nil && op.Phase == volume.PhaseCommitted {
-		return a.volume.Finish()
+		err = errors.Join(err, a.volume.Finish())
 	}
-	return nil
+	if err != nil {
+		a.log.Error("cannot settle what the last run left on the volume", "err", err)
+	}
 }
 
-// revertDead records that an upgrade died with the node or the container, before its commit.
-func (a *agent) revertDead(op volume.Operation) error {
-	reason := fmt.Sprintf("the node or the container ended while the %s was %s", op.Kind, op.Phase)
-	failure := &volume.Failure{Upgrade: op.ID, Reason: reason, At: time.Now()}
+// revertDead tells of an upgrade that died with the node or the container, before its commit. The operation that is
+// not over says so too, so a disk that is too full to record it does not keep the old release from its boot.
+func (a *agent) revertDead(op volume.Operation) {
+	reason := fmt.Sprintf("the node or the container ended while the %s to %s was %s; %s boots", op.Kind, op.To, op.Phase, op.From)
+	outcome, failure := api.Aborted, (*volume.Failure)(nil)
+	if op.Phase == string(upgrade.Installing) || op.Phase == string(upgrade.Probation) {
+		outcome, failure = api.Reverted, &volume.Failure{Upgrade: op.ID, Reason: reason, At: time.Now()}
+	}
 	if err := a.volume.Abort(failure); err != nil {
-		return fmt.Errorf("cannot record that the %s to %s was reverted: %w", op.Kind, op.To, err)
+		a.log.Error(fmt.Sprintf("cannot record that the %s to %s was %s", op.Kind, op.To, outcome), "err", err)
 	}
 	result := api.Result{
-		ID: op.ID, Outcome: api.Reverted, From: op.From, To: op.To, Restart: true, Duration: time.Since(op.Started),
+		ID: op.ID, Outcome: outcome, From: op.From, To: op.To, Restart: true, Duration: time.Since(op.Started),
 		Error: &api.Error{Code: "node-ended", Message: reason},
 	}
 	a.journal.record(api.Event{
-		Time: time.Now(), Upgrade: op.ID, Kind: op.Kind + ".reverted", Message: reason, Result: &result, Error: result.Error,
+		Time: time.Now(), Upgrade: op.ID, Kind: op.Kind + "." + string(outcome), Message: reason, Result: &result, Error: result.Error,
 	})
-	return nil
 }
 
 // seed unpacks the image's package. Where that cannot be done and the volume has a release, that one boots,
