@@ -86,6 +86,17 @@ func TestWhatWasRevertedIsTriedAgainWithoutUnpacking(t *testing.T) {
 	}
 }
 
+func TestAReleaseThatWasThereStaysWhenAnUpgradeToItIsAborted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "install:error+end", demo("1.0.0", ""))
+		s.upgrade(second())
+		s.ends("installing: reverted code-change-failed, 1.0.0 runs after a restart")
+		s.again("check_install:error")
+		s.upgrade(second())
+		s.ends("unpacked: refused old-processes, 1.0.0 runs")
+	})
+}
+
 func TestAnUpgradeIsRolledBackAndDoneAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, "", demo("1.0.0", ""))

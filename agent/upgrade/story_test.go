@@ -195,13 +195,17 @@ func (s *stage) checkVolume(r api.Result) {
 	if state.Operation != nil {
 		return // the next start of the agent takes back what could not be
 	}
-	if _, failed := state.Failed[r.To]; failed != (r.Outcome == api.Reverted || r.Outcome == api.Broken) {
-		s.t.Errorf("%s, and failed are %v", r.Outcome, state.Failed)
-	}
 	if r.Outcome == api.Aborted || r.Outcome == api.Refused {
 		if diff := cmp.Diff(s.before, readDisk(s.t, s.volume)); diff != "" {
 			s.t.Errorf("the disk is not as before:\n%s", diff)
 		}
+		return
+	}
+	if _, failed := state.Failed[r.To]; failed != (r.Outcome != api.Committed) {
+		s.t.Errorf("%s, and failed are %v", r.Outcome, state.Failed)
+	}
+	if otp := readDisk(s.t, s.volume)["releases/RELEASES"]; r.Outcome == api.Committed && r.Warnings == nil && strings.Contains(otp, "as OTP has it") {
+		s.t.Errorf("what OTP wrote in place was not made durable: %s", otp)
 	}
 	if err := s.volume.Verify(boots); boots != "" && err != nil {
 		s.t.Error(err)
