@@ -97,12 +97,19 @@ func (a *attempt) checkProcesses(ctx context.Context) error {
 	return e
 }
 
-// register tells release_handler of the release, unless it knows it. What it knows of one that was published only
+// register tells release_handler of the release, unless it knows it, and makes sure that it starts from what runs:
+// one that crashed and was started anew has forgotten what it had installed, and would take the relup of another
+// release (release_handler:get_rh_script/4). What it knows of one that was published only
 // now is left from an attempt that it could not be told the end of, maybe with other applications.
 func (a *attempt) register(ctx context.Context) error {
 	known, err := a.handler.WhichReleases(ctx)
 	if err != nil {
 		return err
+	}
+	if believed := current(known); believed != a.from {
+		e := refuse("record-drift", "cannot upgrade: %s runs, and release_handler believes that %s does", a.describeRelease(a.from), believed)
+		e.Hint = "a restart of the container corrects it"
+		return e
 	}
 	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.to }) {
 		if !a.unpackedByUs {
