@@ -28,6 +28,7 @@ type attempt struct {
 	staged          *volume.Staged
 	release         volume.Release // the target
 	way             plan           // from one to the other
+	mayRestart      bool           // where there is no way in service
 	node            Incarnation
 	handler         Handler
 	unpackedByUs    bool // the release was published by this attempt

@@ -42,14 +42,25 @@ func (a *attempt) endLast() error {
 }
 
 // check asks release_handler and the node whether the installation can go through. A node that would lose
-// its state in the middle of it is refused here: behind the point of no return OTP only restarts.
+// its state in the middle of it is refused here: behind the point of no return OTP only restarts. Who has allowed a
+// restart gets that instead: a process that is stuck for good must not keep the release that it is stuck in.
 func (a *attempt) check(ctx context.Context) error {
+	if a.way.cold {
+		return nil
+	}
+	err := a.checkHot(ctx)
+	if err == nil || !a.mayRestart || ctx.Err() != nil || a.nodeEnded() {
+		return err
+	}
+	a.warn("%v", err)
+	a.planCold()
+	return nil
+}
+
+func (a *attempt) checkHot(ctx context.Context) error {
 	var err error
 	if a.handler, err = a.node.Handler(ctx); err != nil {
 		return err
-	}
-	if a.way.cold {
-		return nil
 	}
 	if err := a.checkLoadedCode(ctx); err != nil {
 		return err

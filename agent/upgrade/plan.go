@@ -51,13 +51,19 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 	if err != nil {
 		return err
 	}
+	a.mayRestart = req.Restart
 	err = a.planHot(relup)
-	if err == nil || !req.Restart {
-		return err
+	if err != nil && a.mayRestart {
+		a.planCold()
+		return nil
 	}
+	return err
+}
+
+func (a *attempt) planCold() {
 	a.way = plan{cold: true}
-	a.emit("upgrade.planned", fmt.Sprintf("to %s by a restart of the node: its state and connections end", a.describeRelease(a.to)), nil)
-	return nil
+	a.emit("upgrade.planned", fmt.Sprintf("to %s by a restart of the node: its state and connections end", a.describeRelease(a.to)),
+		map[string]any{"verdict": "restart"})
 }
 
 // planHot looks for the edge where release_handler does (release_handler:get_rh_script): in the target's

@@ -169,7 +169,6 @@ var restarts = []story{
 	{"", "probation: committed, 1.0.0 runs after a restart"},
 	{"stop:checked", "checked: aborted stopping, 1.1.0 runs"},
 	{"stop:installing", "installing: reverted stopping, 1.1.0 runs"},
-	{"connect:error", "unpacked: aborted internal, 1.1.0 runs"},
 	{"restart:error", "installing: reverted internal, 1.1.0 runs after a restart"},
 	{"restart:hang", "installing: reverted internal, 1.1.0 runs after a restart"},
 	{"restart:stop", "installing: reverted stopping, nothing runs after a restart"},
