@@ -52,10 +52,29 @@ func Prepare(ctx context.Context, s *docker.Session, otp string, out io.Writer) 
 	if err := build.Run(ctx, out); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(set.packages, 0o755); err != nil {
-		return nil, err
+	return set, set.copyPackages(ctx, s, build.Tag)
+}
+
+// copyPackages puts each package into place by a rename, because another run may be reading the one there.
+func (s *Set) copyPackages(ctx context.Context, session *docker.Session, image string) error {
+	if err := os.MkdirAll(s.packages, 0o755); err != nil {
+		return err
 	}
-	return set, s.CopyOut(ctx, build.Tag, "/packages/.", set.packages)
+	fresh, err := os.MkdirTemp(s.packages, "fresh-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	if err := session.CopyOut(ctx, image, "/packages/.", fresh); err != nil {
+		return err
+	}
+	for _, version := range []string{Seed, Second, Third} {
+		name := filepath.Base(s.Package(version))
+		if err := os.Rename(filepath.Join(fresh, name), s.Package(version)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func bases(ctx context.Context, root, otp string, out io.Writer) error {
