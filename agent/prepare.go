@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"theseus/agent/api"
@@ -144,25 +146,42 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 }
 
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
-// its package; one that cannot be gives way to the one before it.
+// its package; one that cannot be, or needs another OTP than the image has, gives way to one before it.
 func (a *agent) complete(d *decision, image volume.Image) error {
-	first := a.makeWhole(d.version, image)
-	previous := a.volume.State().Previous
-	if first == nil {
+	var errs []error
+	for _, version := range bootable(a.volume.State(), d.version) {
+		err := a.makeWhole(version, image)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if version != d.version {
+			a.giveWay(d, version, errs[0])
+		}
 		return nil
 	}
-	if previous == "" || previous == d.version {
-		return first
-	}
-	if err := a.makeWhole(previous, image); err != nil {
-		return errors.Join(first, err)
-	}
-	a.journal.record(api.Event{
-		Time: time.Now(), Kind: "release.unusable", Message: first.Error(),
-		Error: &api.Error{Code: "release-unusable", Message: first.Error(), State: previous + " boots instead"},
+	return errors.Join(errs...)
+}
+
+// bootable lists what can boot, best first: what was decided, and what was permanent before it, latest first.
+func bootable(s volume.State, decided string) []string {
+	rest := slices.DeleteFunc(slices.Collect(maps.Values(s.Releases)), func(r volume.Release) bool {
+		return r.Version == decided || r.Permanent.IsZero()
 	})
-	d.version, d.reason = previous, "the permanent release is unusable: "+first.Error()
-	return nil
+	slices.SortFunc(rest, func(x, y volume.Release) int { return y.Permanent.Compare(x.Permanent) })
+	versions := []string{decided}
+	for _, r := range rest {
+		versions = append(versions, r.Version)
+	}
+	return versions
+}
+
+func (a *agent) giveWay(d *decision, version string, why error) {
+	a.journal.record(api.Event{
+		Time: time.Now(), Kind: "release.unusable", Message: why.Error(),
+		Error: &api.Error{Code: "release-unusable", Message: why.Error(), State: version + " boots instead"},
+	})
+	d.version, d.reason = version, "the permanent release is unusable: "+why.Error()
 }
 
 func (a *agent) makeWhole(version string, image volume.Image) error {
