@@ -156,6 +156,7 @@ func (v *Volume) Advance(phase string) error {
 func (v *Volume) Commit() error {
 	return v.uncommitted(func(s *State) {
 		s.activate(s.Operation.To)
+		s.Previous = s.Operation.From // what ran, also where that was not what should have booted
 		s.Operation.Phase = PhaseCommitted
 	})
 }

@@ -97,6 +97,20 @@ func TestAnApplicationWithOtherContentIsRefusedAndNothingChanges(t *testing.T) {
 	}
 }
 
+// TestARollbackLeadsToWhatRan: not to the release that should have booted and was unusable.
+func TestARollbackLeadsToWhatRan(t *testing.T) {
+	v := seeded(t)
+	for _, version := range []string{"1.1.0", "1.2.0"} {
+		publish(t, v, thin(version))
+	}
+	must(t, v.Seed("1.1.0", v.State().Releases["1.1.0"].Package))
+	must(t, v.Begin(Operation{ID: "u1", Kind: "upgrade", From: "1.0.0", To: "1.2.0"}))
+	must(t, v.Commit())
+	if s := v.State(); s.Current != "1.2.0" || s.Previous != "1.0.0" {
+		t.Errorf("after the commit: %+v", s)
+	}
+}
+
 func TestCommitDecidesWhatBoots(t *testing.T) {
 	v := seeded(t)
 	publish(t, v, thin("1.1.0"))
