@@ -78,6 +78,7 @@ func (a *agent) revertDead(op volume.Operation) {
 	if err := a.volume.Abort(failure); err != nil {
 		a.log.Error(fmt.Sprintf("cannot record that the %s to %s was %s", op.Kind, op.To, outcome), "err", err)
 	}
+	a.removeUnborn(op.To)
 	result := api.Result{
 		ID: op.ID, Outcome: outcome, From: op.From, To: op.To, Restart: true, Duration: time.Since(op.Started),
 		Error: &api.Error{Code: "node-ended", Message: reason},
@@ -85,6 +86,17 @@ func (a *agent) revertDead(op volume.Operation) {
 	a.journal.record(api.Event{
 		Time: time.Now(), Upgrade: op.ID, Kind: op.Kind + "." + string(outcome), Message: reason, Result: &result, Error: result.Error,
 	})
+}
+
+// removeUnborn removes a release that never was permanent, so that its package can be mended and tried again.
+func (a *agent) removeUnborn(version string) {
+	r, there := a.volume.State().Releases[version]
+	if !there || !r.Permanent.IsZero() {
+		return
+	}
+	if err := a.volume.Remove(version); err != nil {
+		a.log.Error("cannot remove "+version+", which an upgrade left", "err", err)
+	}
 }
 
 // seed unpacks the image's package. Where that cannot be done and the volume has a release, that one boots,

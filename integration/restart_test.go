@@ -54,7 +54,8 @@ func TestAnUpgradeThatDiesBeforeItsCommitBootsTheOldRelease(t *testing.T) {
 		s.must(s.Start(t.Context()))
 		s.serves(images.Seed)
 		s.tells("upgrade.reverted")
-		s.ends(s.upgrade(s.pkg(images.Second)), 0)
+		mended := s.relupWith(func(r string) string { return r + "% mended\n" })
+		s.ends(s.upgrade(mended), 0)
 		s.serves(images.Second)
 	})
 }
@@ -104,6 +105,8 @@ func TestAnInstallationThatFailsBehindThePointOfNoReturnIsReverted(t *testing.T)
 			t.Errorf("it says %s", a.stderr)
 		}
 		s.serves(images.Seed)
+		s.ends(s.upgrade(s.pkg(images.Second)), 0) // mended, and of the same version
+		s.serves(images.Second)
 	})
 }
 

@@ -69,6 +69,31 @@ func parseLibs(t term.Term) ([]Lib, error) {
 	return libs, nil
 }
 
+// includedBy reads which applications another one includes in its resource file (kernel: app(4)). A file that is none
+// includes nothing here; a boot will tell.
+func includedBy(text []byte) []string {
+	t, _ := onlyTerm(text)
+	app, _ := t.(term.Tuple)
+	if len(app) != 3 {
+		return nil
+	}
+	keys, _ := app[2].(term.List)
+	var included []string
+	for _, key := range keys {
+		pair, _ := key.(term.Tuple)
+		if len(pair) != 2 || pair[0] != term.Atom("included_applications") {
+			continue
+		}
+		names, _ := pair[1].(term.List)
+		for _, name := range names {
+			if app, ok := name.(term.Atom); ok {
+				included = append(included, string(app))
+			}
+		}
+	}
+	return included
+}
+
 // libType is the third element, which may also be the list of included applications.
 func libType(tuple term.Tuple) string {
 	if len(tuple) < 3 {

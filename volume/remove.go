@@ -22,7 +22,6 @@ func (v *Volume) Remove(version string) error {
 			return fmt.Errorf("it is %s", why)
 		}
 		delete(s.Releases, version)
-		delete(s.Failed, version)
 		return nil
 	})
 	if err == nil {

@@ -128,6 +128,7 @@ func (s *Staged) check(name string) error {
 			return err
 		}
 	}
+	s.markIncluded()
 	s.describe()
 	return nil
 }
@@ -295,6 +296,26 @@ func (s *Staged) checkLibs() error {
 		}
 	}
 	return nil
+}
+
+// markIncluded finds the applications that the release holds only as a part of others: they never run by
+// themselves. Those of OTP include none, so what the package brings is all there is to read.
+func (s *Staged) markIncluded() {
+	within := map[string]bool{}
+	for _, lib := range s.Release.Libs {
+		text, err := readText(s.path(lib.dir()+"/ebin/"+lib.App+".app"), s.volume.Limits.TextBytes)
+		if err != nil {
+			continue // not in the package
+		}
+		for _, app := range includedBy(text) {
+			within[app] = true
+		}
+	}
+	for n, lib := range s.Release.Libs {
+		if within[lib.App] {
+			s.Release.Libs[n].Type = included
+		}
+	}
 }
 
 func (s *Staged) describe() {

@@ -66,11 +66,14 @@ type Release struct {
 type Lib struct {
 	App     string `json:"app"`
 	Version string `json:"version"`
-	Type    string `json:"type,omitempty"` // as in the .rel; empty is permanent
+	Type    string `json:"type,omitempty"` // as in the .rel; empty is permanent; or included
 }
 
-// Starts tells whether a boot of the release starts the application (systools: load and none do not).
-func (l Lib) Starts() bool { return l.Type != "load" && l.Type != "none" }
+// included is the type of an application that another one includes, and starts as a part of itself.
+const included = "included"
+
+// Starts tells whether a boot of the release starts the application (systools: load, none and included ones are not).
+func (l Lib) Starts() bool { return l.Type != "load" && l.Type != "none" && l.Type != included }
 
 func (l Lib) dir() string { return libDir + "/" + l.App + "-" + l.Version }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"theseus/agent/api"
@@ -39,9 +38,7 @@ func (a *attempt) because(ctx context.Context, err error) error {
 
 // abort gives up before the node was touched, and takes back what is on the disk.
 func (a *attempt) abort(ctx context.Context, cause error) {
-	for _, err := range a.takeBack(ctx) {
-		a.warn("not everything could be taken back: %v; the next upgrade or start of the agent finishes it", err)
-	}
+	a.takeBack(ctx, nil)
 	a.move(Aborted)
 	e := a.explain(cause)
 	outcome := api.Aborted
@@ -59,8 +56,9 @@ func (a *attempt) abort(ctx context.Context, cause error) {
 	a.finish(r, a.kind+"."+string(outcome), e.Error())
 }
 
-// takeBack undoes the steps in the opposite order.
-func (a *attempt) takeBack(ctx context.Context) []error {
+// takeBack undoes the steps in the opposite order. Nothing is left of a release that came with this attempt, so
+// that its package can be mended and tried again under the same version.
+func (a *attempt) takeBack(ctx context.Context, failed *volume.Failure) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	errs := []error{a.unregister(ctx)}
@@ -68,7 +66,7 @@ func (a *attempt) takeBack(ctx context.Context) []error {
 		errs = append(errs, a.staged.Discard())
 	}
 	if a.operationBegun {
-		errs = append(errs, a.Volume.Abort(nil))
+		errs = append(errs, a.Volume.Abort(failed))
 	}
 	if a.unpackedByUs {
 		errs = append(errs, a.Volume.Remove(a.to))
@@ -79,7 +77,15 @@ func (a *attempt) takeBack(ctx context.Context) []error {
 	if a.registeredByUs {
 		errs = append(errs, a.Volume.Derive(a.from)) // over what release_handler wrote in place
 	}
-	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	for _, err := range errs {
+		a.warnUndone(err)
+	}
+}
+
+func (a *attempt) warnUndone(err error) {
+	if err != nil {
+		a.warn("not everything could be taken back: %v; the next upgrade or start of the agent finishes it", err)
+	}
 }
 
 // revert goes back to the old release: in service where its relup leads back and the node lives, else by a
@@ -89,9 +95,11 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	a.send(api.Event{Kind: "upgrade.failed", Message: fmt.Sprintf("%s did not go well: %s", a.describeRelease(a.to), e.Message), Error: e})
 	back := a.goBack(ctx, cause)
 	a.Keeper.Protect("")
-	failure := volume.Failure{Upgrade: a.id, Reason: e.Message, At: time.Now()}
-	if err := a.Volume.Abort(&failure); err != nil {
-		a.warn("the volume could not be told that the upgrade was reverted: %v; the next upgrade or start of the agent finishes it", err)
+	failure := &volume.Failure{Upgrade: a.id, Reason: e.Message, At: time.Now()}
+	if back == nil {
+		a.takeBack(ctx, failure)
+	} else {
+		a.warnUndone(a.Volume.Abort(failure))
 	}
 	outcome := api.Reverted
 	a.move(Reverted)
