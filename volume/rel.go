@@ -78,20 +78,20 @@ func includedBy(text []byte) []string {
 		return nil
 	}
 	keys, _ := app[2].(term.List)
-	var included []string
+	var names []string
 	for _, key := range keys {
 		pair, _ := key.(term.Tuple)
 		if len(pair) != 2 || pair[0] != term.Atom("included_applications") {
 			continue
 		}
-		names, _ := pair[1].(term.List)
-		for _, name := range names {
-			if app, ok := name.(term.Atom); ok {
-				included = append(included, string(app))
+		list, _ := pair[1].(term.List)
+		for _, item := range list {
+			if name, ok := item.(term.Atom); ok {
+				names = append(names, string(name))
 			}
 		}
 	}
-	return included
+	return names
 }
 
 // libType is the third element, which may also be the list of included applications.
