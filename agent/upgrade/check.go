@@ -31,14 +31,18 @@ func (a *attempt) beginOperation() error {
 // endLast ends the operation of an attempt before this one, where the disk was too full to record its end. Only one
 // attempt is under way, so whatever is recorded is over.
 func (a *attempt) endLast() error {
-	op := a.Volume.State().Operation
+	last := a.Volume.State()
 	switch {
-	case op == nil:
+	case last.Operation == nil:
 		return nil
-	case op.Phase == volume.PhaseCommitted:
+	case last.Operation.Phase == volume.PhaseCommitted:
 		return a.Volume.Finish()
 	}
-	return a.Volume.Abort(nil)
+	err := a.Volume.Abort(nil)
+	if r, there := last.Releases[last.Operation.To]; err == nil && there && r.Permanent.IsZero() {
+		err = a.Volume.Remove(r.Version)
+	}
+	return err
 }
 
 // check asks release_handler and the node whether the installation can go through. A node that would lose
