@@ -158,6 +158,23 @@ func TestRecoverCollectsWhatACrashLeft(t *testing.T) {
 	}
 }
 
+// TestRecoverGoesOnBehindWhatItCannotMove: a mount point, like a directory of another user, cannot be renamed away.
+func TestRecoverGoesOnBehindWhatItCannotMove(t *testing.T) {
+	v := seeded(t)
+	must(t, os.Mkdir(v.Path("lib/aaa-mounted"), 0o755))
+	mountSmall(t, v.Path("lib/aaa-mounted"))
+	must(t, os.Mkdir(v.Path("lib/demo-0.9.0"), 0o755))
+	write(t, v.agentPath("packages", "1234"+partSuffix), "half")
+	report, err := v.Recover()
+	if err == nil || !strings.Contains(err.Error(), "lib/aaa-mounted") {
+		t.Errorf("what could not be moved is not named: %v", err)
+	}
+	want := []string{"removed lib/demo-0.9.0, which belongs to no release", "removed .agent/packages/1234.part, which belongs to no release"}
+	if diff := cmp.Diff(want, report); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

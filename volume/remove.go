@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,7 +50,8 @@ func (s State) keeps(version string) string {
 	return ""
 }
 
-// collect deletes the trees that no recorded release needs, trash first, and lists them.
+// collect deletes the trees that no recorded release needs, trash first, and lists them. One that cannot be moved,
+// because another user made it, keeps no other one.
 func (v *Volume) collect() ([]string, error) {
 	needed := map[string]bool{}
 	for _, r := range v.State().Releases {
@@ -62,33 +64,37 @@ func (v *Volume) collect() ([]string, error) {
 		return nil, err
 	}
 	var collected []string
-	var moves []move
+	var errs []error
 	for _, tree := range trees {
-		if !needed[tree] {
-			moves = append(moves, move{v.Path(tree), v.agentPath("trash", newID())})
-			collected = append(collected, tree)
+		if needed[tree] {
+			continue
 		}
+		if err := v.discardTree(v.Path(tree)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		collected = append(collected, tree)
 	}
-	if err := renameAll(moves); err != nil {
-		return nil, err
-	}
-	return collected, v.emptyTrash()
+	return collected, errors.Join(append(errs, v.emptyTrash())...)
 }
 
 // Recover takes away what a crash left half done: stages, trash, packages that were not received completely
 // or lead to no release, and trees that belong to none. Each line of the report is one thing that was found.
-// What to boot is not decided here. It must not run beside a Receive or a Stage.
+// What can be done is done, whatever else fails. What to boot is not decided here. It must not run beside a Receive
+// or a Stage.
 func (v *Volume) Recover() (report []string, err error) {
 	v.work.Lock()
 	defer v.work.Unlock()
+	var errs []error
 	for _, step := range []func() ([]string, error){v.dropStages, v.collect, v.dropPackages, v.dropTemporaries} {
 		found, err := step()
-		if err != nil {
-			return report, fmt.Errorf("cannot recover the volume: %w", err)
-		}
+		errs = append(errs, err)
 		for _, name := range found {
 			report = append(report, "removed "+name+", which belongs to no release")
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return report, fmt.Errorf("cannot recover the volume: %w", err)
 	}
 	return report, nil
 }
