@@ -171,6 +171,8 @@ func (u *unpacker) checkName(name string) (string, error) {
 	switch {
 	case !fs.ValidPath(clean), strings.ContainsFunc(clean, isControl):
 		return "", refuse(UnsafePath, "unsafe name in the package: %.200q", name)
+	case len(clean) > u.limits.NameBytes:
+		return "", nameTooLong(name)
 	case strings.Count(clean, "/") >= u.limits.Depth:
 		return "", refuse(UnsafePath, "a name in the package has more than %d components: %.200q", u.limits.Depth, name)
 	}
@@ -236,9 +238,13 @@ func entryError(name string, err error) error {
 	case errors.Is(err, fs.ErrExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EISDIR):
 		return refuse(UnsafeEntry, "the package holds %q twice", name)
 	case errors.Is(err, unix.ENAMETOOLONG):
-		return refuse(UnsafePath, "a name in the package is too long: %.200q", name)
+		return nameTooLong(name)
 	}
 	return err
+}
+
+func nameTooLong(name string) error {
+	return refuse(UnsafePath, "a name in the package is too long: %.200q", name)
 }
 
 // addLink accepts links that stay within their application: nothing else is published together. A ".." that

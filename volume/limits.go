@@ -6,6 +6,7 @@ type Limits struct {
 	UnpackedBytes int64 // of all its files
 	Entries       int   // files, directories and links
 	Depth         int   // components of a name
+	NameBytes     int   // of a whole name: below the root it must still be one that the kernel takes (PATH_MAX)
 	Ratio         int64 // unpacked bytes for each of the package's, once there are freeRatioBytes of them
 	TextBytes     int64 // of a .rel, a relup or a sys.config
 }
@@ -17,6 +18,7 @@ var DefaultLimits = Limits{
 	UnpackedBytes: 16 << 30,
 	Entries:       200_000,
 	Depth:         32,
+	NameBytes:     1024,
 	Ratio:         100,
 	TextBytes:     4 << 20,
 }

@@ -75,6 +75,7 @@ func TestHostileEntriesAreRefused(t *testing.T) {
 		"double slash":       {[]member{file("lib//a-1/x", "x")}, UnsafePath},
 		"deep":               {[]member{file("lib/"+strings.Repeat("d/", 40)+"x", "x")}, UnsafePath},
 		"long":               {[]member{file("lib/a-1/"+strings.Repeat("n", 300), "x")}, UnsafePath},
+		"long in all":        {[]member{file("lib/a-1/"+strings.Repeat(strings.Repeat("n", 200)+"/", 25)+"x", "x")}, UnsafePath},
 		"link out":           {[]member{link("lib/a-1/x", "/etc")}, UnsafePath},
 		"link to sibling":    {[]member{link("lib/a-1/x", "../b-1")}, UnsafePath},
 		"link through link":  {[]member{link("lib/a-1/x", "."), link("lib/a-1/y", "x/..")}, UnsafePath},
