@@ -3,6 +3,7 @@ package volume
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -41,16 +44,32 @@ func Open(root string) (*Volume, error) {
 	}
 	v := &Volume{root: root, Limits: DefaultLimits}
 	if err := v.makeLayout(); err != nil {
-		return nil, fmt.Errorf("cannot open the volume %s: %w", root, err)
+		return nil, openError(root, err)
 	}
 	if v.lock, err = takeLock(v.agentPath("lock")); err != nil {
-		return nil, fmt.Errorf("cannot open the volume %s: %w", root, err)
+		return nil, openError(root, err)
 	}
 	if err := v.loadState(); err != nil {
 		v.lock.Close()
-		return nil, fmt.Errorf("cannot open the volume %s: %w", root, err)
+		return nil, openError(root, err)
 	}
 	return v, nil
+}
+
+// openError names the way out, which is seldom seen at the hour when a container does not start.
+func openError(root string, err error) error {
+	err = fmt.Errorf("cannot open the volume %s: %w", root, err)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; all of it must belong to uid %d, as which the agent runs", err, os.Getuid())
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("%w; mount it so that the agent can write", err)
+	case errors.Is(err, ErrNewerState):
+		return fmt.Errorf("%w; start the newer image again", err)
+	case errors.Is(err, ErrDamagedState), errors.Is(err, ErrForeign):
+		return fmt.Errorf("%w; empty the volume to begin anew with the image's package", err)
+	}
+	return err
 }
 
 // Close gives the lock back. Nothing may be called after it.

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestSeedPublishesAllButWhatWouldOverwriteTheVolumesOwnFiles(t *testing.T) {
@@ -203,6 +205,20 @@ func TestStateOfANewerAgentIsRefused(t *testing.T) {
 	v.lock.Close()
 	if _, err := Open(v.root); !errors.Is(err, ErrNewerState) {
 		t.Error(err)
+	}
+}
+
+func TestAVolumeThatCannotBeOpenedNamesTheWayOut(t *testing.T) {
+	for cause, want := range map[error]string{
+		fs.ErrPermission: "must belong to uid",
+		unix.EROFS:       "mount it so that the agent can write",
+		ErrDamagedState:  "empty the volume to begin anew",
+		ErrForeign:       "empty the volume to begin anew",
+		ErrNewerState:    "start the newer image",
+	} {
+		if err := openError("/volume", cause); !errors.Is(err, cause) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v, want %q", cause, err, want)
+		}
 	}
 }
 
