@@ -80,7 +80,10 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		return 1, err
 	}
 	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
-	a.engine = &upgrade.Engine{Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Record: a.journal.record}
+	a.engine = &upgrade.Engine{
+		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
+		Boot: a.config.BootTimeout, Record: a.journal.record,
+	}
 	listener, err := control.Listen(ctx, a.config.Socket())
 	if err != nil {
 		return 1, err

@@ -48,7 +48,7 @@ var variables = []variable{
 	{"AGENT_SEED", "/usr/share/agent/seed", "the image's package, or the directory that holds it", absPath(func(c *Config) *string { return &c.Seed })},
 	{"AGENT_SEED_POLICY", "newer", "what boots when the image brings an unknown release: newer, volume, image", seedPolicy},
 	{"AGENT_RUN_DIR", "/run/agent", "private directory on a tmpfs for socket and cookie", absPath(func(c *Config) *string { return &c.RunDir })},
-	{"AGENT_STOP_TIMEOUT", "8s", "from the request to stop until the node is killed", duration(func(c *Config) *time.Duration { return &c.StopTimeout })},
+	{"AGENT_STOP_TIMEOUT", "7s", "from the request to stop until the node is killed", duration(func(c *Config) *time.Duration { return &c.StopTimeout })},
 	{"AGENT_BOOT_TIMEOUT", "60s", "from launch until all applications run", duration(func(c *Config) *time.Duration { return &c.BootTimeout })},
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent", duration(func(c *Config) *time.Duration { return &c.Settle })},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},

@@ -46,15 +46,19 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 // that the agent ends with.
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
 	for {
+		if ctx.Err() != nil {
+			return 0, nil // told to stop before there was a node
+		}
 		node, err := k.launch(version)
 		if err != nil {
 			return 1, err
 		}
 		exit := k.live(ctx, node)
 		k.sweep(ctx, node)
+		name, ran := k.runs(node)
 		next, why := k.follow(ctx)
-		k.journal.note("node.ended", fmt.Sprintf("the node of %s %s ended: %s; %s", node.release.Name, node.version, exit, why),
-			map[string]any{"version": node.version, "status": exit.Status()})
+		k.journal.note("node.ended", fmt.Sprintf("the node of %s %s ended: %s; %s", name, ran, exit, why),
+			map[string]any{"version": ran, "status": exit.Status()})
 		if next == "" {
 			return exit.Status(), nil
 		}
@@ -67,7 +71,7 @@ func (k *keeper) sweep(ctx context.Context, node *incarnation) {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
 	defer cancel()
 	if n := k.init.Sweep(brief, node.marker()); n > 0 {
-		k.journal.note("node.swept", fmt.Sprintf("%d processes that the node left were ended", n), nil)
+		k.journal.note("node.swept", fmt.Sprintf("what the node left was ended, processes: %d", n), nil)
 	}
 }
 
@@ -148,9 +152,19 @@ func (k *keeper) follow(ctx context.Context) (version, why string) {
 	case next != "":
 		return next, "it is restarted into " + next
 	case protect != "":
+		if op := k.volume.State().Operation; op != nil && op.Phase == volume.PhaseCommitted {
+			return op.To, "the upgrade is committed, so " + op.To + " is booted"
+		}
 		return protect, "an upgrade was under way, so " + protect + " is booted"
 	}
 	return "", "nobody asked for it, so the agent ends with its status"
+}
+
+// runs is what an incarnation runs, or ran last.
+func (k *keeper) runs(node *incarnation) (name, version string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return node.release.Name, node.version
 }
 
 // update changes what others wait for.
@@ -192,10 +206,13 @@ func (k *keeper) Running() (upgrade.Incarnation, string, error) {
 	return k.node, k.node.version, nil
 }
 
-// Upgraded notes which version the node runs now.
-func (k *keeper) Upgraded(version string) {
+// Upgraded notes which version an incarnation runs now. It may have ended, and the next one runs another.
+func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 	release := k.volume.State().Releases[version]
-	k.update(func() { k.node.version, k.node.release = version, release })
+	k.update(func() {
+		n := node.(*incarnation)
+		n.version, n.release = version, release
+	})
 }
 
 // Protect names what boots when the node ends unasked.

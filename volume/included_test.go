@@ -16,8 +16,8 @@ func TestAnApplicationThatAnotherOneIncludesIsNotExpectedToRun(t *testing.T) {
 		file("lib/demo-1.0.0/ebin/demo.app", demo), file("lib/greet-1.0.0/ebin/greet.app", greet), file("releases/1.0.0/demo.rel", rel))
 	r := publish(t, open(t, filepath.Join(t.TempDir(), "release")), members)
 	for _, lib := range r.Libs {
-		if lib.Starts() != (lib.App != "greet") {
-			t.Errorf("%s is expected to run: %v", lib.App, lib.Starts())
+		if lib.Stays() != (lib.App != "greet") {
+			t.Errorf("%s is expected to run: %v", lib.App, lib.Stays())
 		}
 	}
 }

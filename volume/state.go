@@ -72,8 +72,10 @@ type Lib struct {
 // included is the type of an application that another one includes, and starts as a part of itself.
 const included = "included"
 
-// Starts tells whether a boot of the release starts the application (systools: load, none and included ones are not).
-func (l Lib) Starts() bool { return l.Type != "load" && l.Type != "none" && l.Type != included }
+// Stays tells whether the application runs for as long as the release does: its type is permanent. Those of the
+// types load and none are not started, included ones not by themselves, and the others may end when they like
+// (kernel: application(3); sasl: systools).
+func (l Lib) Stays() bool { return l.Type == "" || l.Type == "permanent" }
 
 func (l Lib) dir() string { return libDir + "/" + l.App + "-" + l.Version }
 

@@ -45,7 +45,7 @@ func TestSeedPublishesAllButWhatWouldOverwriteTheVolumesOwnFiles(t *testing.T) {
 	if diff := cmp.Diff([]string{"lib/demo-1.0.0", "lib/greet-1.0.0"}, r.Own); diff != "" {
 		t.Error(diff)
 	}
-	if r.Libs[2].Starts() || !r.Libs[3].Starts() {
+	if r.Libs[2].Stays() || !r.Libs[3].Stays() {
 		t.Errorf("which applications start: %+v", r.Libs)
 	}
 	if err := v.Verify("1.0.0"); err != nil {

@@ -56,6 +56,8 @@ func write(w http.ResponseWriter, status int, v any) {
 type stream struct {
 	w  http.ResponseWriter
 	mu sync.Mutex
+	// gone says that the client does not read any more.
+	gone bool
 	// started says that the status line is out, so that a failure can only be told as a result.
 	started bool
 }
@@ -73,8 +75,13 @@ func (s *stream) event(e api.Event) {
 		s.w.Header().Set("Content-Type", "application/x-ndjson")
 		s.w.WriteHeader(http.StatusOK)
 	}
-	json.NewEncoder(s.w).Encode(e)
-	http.NewResponseController(s.w).Flush()
+	if s.gone {
+		return
+	}
+	out := http.NewResponseController(s.w)
+	if err := errors.Join(out.SetWriteDeadline(time.Now().Add(writeTimeout)), json.NewEncoder(s.w).Encode(e), out.Flush()); err != nil {
+		s.gone = true
+	}
 }
 
 // end tells of an attempt that could not begin. The result of one that did was an event already.

@@ -47,7 +47,10 @@ func (p Policy) withVerdict(ctx context.Context, c net.Conn) context.Context {
 // forbidden is nil when the peer of the request may ask. A request of an unjudged peer is refused.
 func forbidden(ctx context.Context) *api.Error {
 	v, judged := ctx.Value(verdictKey{}).(verdict)
-	if judged && v.err == nil {
+	if !judged {
+		v.err = errors.New("nobody has judged the peer")
+	}
+	if v.err == nil {
 		return nil
 	}
 	return &api.Error{

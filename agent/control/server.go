@@ -35,6 +35,7 @@ const (
 	maxRequest    = 1 << 20 // of everything but a package, bytes
 	headerTimeout = 10 * time.Second
 	idleTimeout   = time.Minute
+	writeTimeout  = 10 * time.Second       // for one event; a client that does not read is given up
 	stallTimeout  = time.Minute            // for the next bytes of a package
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
 )

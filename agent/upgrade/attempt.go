@@ -152,6 +152,14 @@ func (a *attempt) progress() func(done, total int64) {
 	}
 }
 
+// verb is what the user asked for.
+func (a *attempt) verb() string {
+	if a.kind == "rollback" {
+		return "roll back"
+	}
+	return a.kind
+}
+
 // describeRelease is how messages name a release of this name.
 func (a *attempt) describeRelease(version string) string { return a.name + " " + version }
 

@@ -88,7 +88,7 @@ func (a *attempt) checkLoadedCode(ctx context.Context) error {
 	if err != nil || len(modified) == 0 {
 		return err
 	}
-	e := refuse("code-drift", "cannot upgrade: the node runs other code than %s on the volume: %s", a.describeRelease(a.from), some(modified))
+	e := refuse("code-drift", "cannot %s: the node runs other code than %s on the volume: %s", a.verb(), a.describeRelease(a.from), some(modified))
 	e.Hint = "restart the node, or load what the release holds (code:load_file/1)"
 	return e
 }
@@ -107,7 +107,7 @@ func (a *attempt) checkProcesses(ctx context.Context) error {
 	for _, p := range busy {
 		names = append(names, fmt.Sprintf("%s (%s)", p.Name, strings.Join(p.Modules, ", ")))
 	}
-	e := refuse("busy-processes", "cannot upgrade: %d processes that must change do not answer: %s", len(busy), some(names))
+	e := refuse("busy-processes", "cannot %s: %d processes that must change do not answer: %s", a.verb(), len(busy), some(names))
 	e.Hint = "try again when they are idle"
 	return e
 }
@@ -122,7 +122,7 @@ func (a *attempt) register(ctx context.Context) error {
 		return err
 	}
 	if believed := current(known); believed != a.from {
-		e := refuse("record-drift", "cannot upgrade: %s runs, and release_handler believes that %s does", a.describeRelease(a.from), believed)
+		e := refuse("record-drift", "cannot %s: %s runs, and release_handler believes that %s does", a.verb(), a.describeRelease(a.from), believed)
 		e.Hint = "a restart of the container corrects it"
 		return e
 	}
@@ -202,7 +202,7 @@ func ApplicationsMatch(running []rpc.App, release volume.Release) error {
 	for _, lib := range release.Libs {
 		version, runs := versions[lib.App]
 		switch {
-		case !runs && lib.Starts():
+		case !runs && lib.Stays():
 			return fmt.Errorf("application %s does not run", lib.App)
 		case runs && version != lib.Version:
 			return fmt.Errorf("application %s runs in version %s, not %s", lib.App, version, lib.Version)

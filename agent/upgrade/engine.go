@@ -37,8 +37,8 @@ type Incarnation interface {
 type Keeper interface {
 	// Running returns the incarnation that is up, and the version that it was booted or upgraded to.
 	Running() (Incarnation, string, error)
-	// Upgraded tells which version the incarnation runs now.
-	Upgraded(version string)
+	// Upgraded tells which version an incarnation runs now.
+	Upgraded(node Incarnation, version string)
 	// Protect makes the end of the node mean that version is booted next, instead of the agent's end.
 	// An empty version lifts that.
 	Protect(version string)
@@ -54,6 +54,7 @@ type Engine struct {
 	Keeper Keeper
 	Image  volume.Image
 	Settle time.Duration   // how long an installed release is watched before it is made permanent
+	Boot   time.Duration   // how long a release may take to boot
 	Record func(api.Event) // log and history
 
 	mu      sync.Mutex

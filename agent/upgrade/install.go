@@ -22,7 +22,7 @@ const (
 	verdictPoll    = 20 * time.Millisecond  //
 	commitTimeout  = time.Minute            // of make_permanent
 	revertTimeout  = 2 * time.Minute        // of the way back in service
-	restartTimeout = 2 * time.Minute        // until a release is up
+	restartTimeout = 2 * time.Minute        // until a release is up, at least
 )
 
 // enter is the last moment before the node changes: from now on its end means a restart into the old release.
@@ -48,7 +48,7 @@ func (a *attempt) install(ctx context.Context) error {
 		}
 	}
 	a.installDuration = time.Since(begun)
-	a.Keeper.Upgraded(a.to)
+	a.Keeper.Upgraded(a.node, a.to)
 	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), a.installDuration.Round(time.Millisecond)),
 		map[string]any{"ms": a.installDuration.Milliseconds()})
 	return nil
@@ -131,7 +131,7 @@ func current(releases []rpc.Release) string {
 
 // restartInto boots a release, on trial: the other one is still what a crash would boot.
 func (a *attempt) restartInto(ctx context.Context, version string) error {
-	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(restartTimeout, 2*a.Boot))
 	defer cancel()
 	a.restarted, a.node = true, nil // its end is no news
 	if err := a.Keeper.Restart(ctx, version); err != nil {

@@ -75,7 +75,7 @@ func (a *attempt) planHot(target *volume.Relup) error {
 	}
 	edge := findEdge(target, running, a.from, a.to)
 	if edge == nil {
-		e := refuse("no-relup", "cannot upgrade from %s to %s in service: neither release has a relup between them", a.describeRelease(a.from), a.to)
+		e := refuse("no-relup", "cannot %s from %s to %s in service: neither release has a relup between them", a.verb(), a.describeRelease(a.from), a.to)
 		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s)", a.from, knownEdges(target))
 		if a.kind == "rollback" {
 			e.Code, e.Hint = api.CodeNeedsRestart, "agent rollback --restart "+a.to+" restarts the node into it"
@@ -83,7 +83,7 @@ func (a *attempt) planHot(target *volume.Relup) error {
 		return e
 	}
 	if edge.NeedsEmulatorRestart() {
-		e := refuse(api.CodeNeedsRestart, "cannot upgrade from %s to %s in service: its relup restarts the emulator", a.describeRelease(a.from), a.to)
+		e := refuse(api.CodeNeedsRestart, "cannot %s from %s to %s in service: its relup restarts the emulator", a.verb(), a.describeRelease(a.from), a.to)
 		e.Hint = "roll it out as a new image"
 		return e
 	}

@@ -140,7 +140,7 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 
 // awaitOld waits for the restart that Protect asked for.
 func (a *attempt) awaitOld(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(restartTimeout, 2*a.Boot))
 	defer cancel()
 	a.restarted = true
 	if err := a.Keeper.Await(ctx, a.node); err != nil {
@@ -154,7 +154,7 @@ func (a *attempt) installBack(ctx context.Context) error {
 	defer cancel()
 	err := a.askBack(ctx)
 	if err == nil {
-		a.Keeper.Upgraded(a.from)
+		a.Keeper.Upgraded(a.node, a.from)
 		err = a.watch(ctx, a.Volume.State().Releases[a.from], 0)
 	}
 	if err == nil {

@@ -114,7 +114,7 @@ func (w *world) Running() (Incarnation, string, error) {
 	return w.node, w.node.version, nil
 }
 
-func (w *world) Upgraded(version string) { w.node.version = version }
+func (w *world) Upgraded(_ Incarnation, version string) { w.node.version = version }
 
 func (w *world) Protect(version string) {
 	w.see("protect")
@@ -351,7 +351,7 @@ func (c *connection) Applications(ctx context.Context) (running []rpc.App, err e
 			if lib.App == "demo" && forgotten {
 				app.Version = "0.9.0"
 			}
-			if lib.Starts() && (lib.App != "demo" || !ended) {
+			if lib.Stays() && (lib.App != "demo" || !ended) {
 				running = append(running, app)
 			}
 		}
