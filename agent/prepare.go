@@ -22,28 +22,27 @@ import (
 // decision what to boot is taken, and that release is complete.
 func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, error) {
 	a.settle()
-	seed, err := a.config.SeedPackage()
-	if err != nil {
-		return decision{}, err
+	seed, unusable := findSeed(a.config)
+	if unusable != nil && a.volume.State().Current == "" {
+		return decision{}, unusable
 	}
-	digest, err := digestOf(seed)
-	if err != nil {
-		return decision{}, err
-	}
-	d, err := decideBoot(a.volume.State(), digest, a.config.SeedPolicy)
+	d, err := decideBoot(a.volume.State(), seed.digest, a.config.SeedPolicy)
 	if err != nil {
 		return d, err
+	}
+	if unusable != nil {
+		a.refuseSeed(&d, unusable)
 	}
 	if d.reverted != nil {
 		a.revertDead(*d.reverted)
 	}
 	if d.seed {
-		d, err = a.seed(ctx, seed, image, d)
+		d, err = a.seed(ctx, seed.path, image, d)
 		if err != nil {
 			return d, err
 		}
 	}
-	if err := a.complete(&d, image); err != nil {
+	if err := a.complete(ctx, &d, image, seed); err != nil {
 		return d, err
 	}
 	a.journal.note("boot.decided", fmt.Sprintf("%s boots: %s", d.version, d.reason), map[string]any{"version": d.version})
@@ -117,12 +116,16 @@ func (a *agent) seed(ctx context.Context, path string, image volume.Image, d dec
 	if d.version == "" {
 		return d, err
 	}
+	a.refuseSeed(&d, err)
+	return d, nil
+}
+
+func (a *agent) refuseSeed(d *decision, err error) {
 	a.journal.record(api.Event{
 		Time: time.Now(), Kind: "volume.seed_refused", Message: err.Error(),
 		Error: &api.Error{Code: "seed-refused", Message: err.Error(), State: d.version + " boots, as before"},
 	})
 	d.reason = "permanent on the volume; the image's package was refused: " + err.Error()
-	return d, nil
 }
 
 // unpackSeed publishes the image's release and makes it the one that boots. A release that the volume has with
@@ -159,10 +162,10 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
 // its package; one that cannot be, or needs another OTP than the image has, gives way to one before it.
-func (a *agent) complete(d *decision, image volume.Image) error {
+func (a *agent) complete(ctx context.Context, d *decision, image volume.Image, seed seedPackage) error {
 	var errs []error
 	for _, version := range bootable(a.volume.State(), d.version) {
-		err := a.makeWhole(version, image)
+		err := a.makeWhole(ctx, version, image, seed)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -196,7 +199,7 @@ func (a *agent) giveWay(d *decision, version string, why error) {
 	d.version, d.reason = version, "the permanent release is unusable: "+why.Error()
 }
 
-func (a *agent) makeWhole(version string, image volume.Image) error {
+func (a *agent) makeWhole(ctx context.Context, version string, image volume.Image, seed seedPackage) error {
 	if err := a.volume.Link(image, version); err != nil {
 		return fmt.Errorf("cannot boot %s: %w", version, err)
 	}
@@ -204,11 +207,44 @@ func (a *agent) makeWhole(version string, image volume.Image) error {
 	if damage == nil {
 		return nil
 	}
-	if err := a.volume.Restore(version); err != nil {
+	if err := a.restore(ctx, version, seed); err != nil {
 		return fmt.Errorf("cannot boot %s: %w, and it cannot be restored: %w", version, damage, err)
 	}
 	a.journal.note("release.restored", fmt.Sprintf("%s was restored from its package: %v", version, damage), nil)
 	return nil
+}
+
+// restore puts a release back from its kept package; where that is damaged too, and the image brings the same one,
+// from the image's.
+func (a *agent) restore(ctx context.Context, version string, seed seedPackage) error {
+	err := a.volume.Restore(version)
+	if err == nil || a.volume.State().Releases[version].Package != seed.digest {
+		return err
+	}
+	file, err := os.Open(seed.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := a.volume.Receive(ctx, file, nil); err != nil {
+		return err
+	}
+	return a.volume.Restore(version)
+}
+
+// seedPackage is what the image brings; its zero value is nothing.
+type seedPackage struct{ path, digest string }
+
+func findSeed(c Config) (seedPackage, error) {
+	path, err := c.SeedPackage()
+	if err != nil {
+		return seedPackage{}, err
+	}
+	digest, err := digestOf(path)
+	if err != nil {
+		return seedPackage{}, err
+	}
+	return seedPackage{path, digest}, nil
 }
 
 // digestOf is the sha256 of a file, in hex; of no file it is empty.

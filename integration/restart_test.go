@@ -60,6 +60,38 @@ func TestAnUpgradeThatDiesBeforeItsCommitBootsTheOldRelease(t *testing.T) {
 	})
 }
 
+func TestADamagedReleaseIsRestored(t *testing.T) {
+	onEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := launch(t, set)
+		for _, damage := range []string{
+			"printf X | dd of=lib/demo-1.0.0/ebin/demo_api.beam bs=1 seek=100 conv=notrunc",
+			"rm releases/1.0.0/start.boot",
+			"rm -r lib/demo-1.0.0; for p in .agent/packages/*; do : > $p; done", // the image has the package as well
+			": > releases/RELEASES; echo garbage > releases/start_erl.data; echo 15 9.9 > releases/new_start_erl.data",
+		} {
+			_, err := s.Output(t.Context(), "sh", "-c", "cd /var/lib/release && "+damage)
+			s.must(err)
+			s.must(s.Restart(t.Context(), 10*time.Second))
+			s.serves(images.Seed)
+		}
+		s.tells("release.restored")
+		s.ends(s.upgrade(s.pkg(images.Second)), 0)
+	})
+}
+
+func TestAnImageWhosePackageCannotBeUsedBootsTheVolume(t *testing.T) {
+	onEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := launch(t, set)
+		several := filepath.Dir(set.Package(images.Seed))
+		for _, options := range [][]string{{"-e", "AGENT_SEED=/etc/passwd"}, {"-e", "AGENT_SEED=/packages", "-v", several + ":/packages:ro"}} {
+			s.options = options
+			s.replace(set.Image)
+			s.serves(images.Seed)
+			s.tells("volume.seed_refused")
+		}
+	})
+}
+
 // tells fails the story unless the history has such an event.
 func (s *ship) tells(kind string) {
 	s.t.Helper()
