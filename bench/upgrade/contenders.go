@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"theseus/integration/docker"
 )
@@ -11,7 +12,8 @@ import (
 // service is the demo service in version 1.0.0, set up in one contender's way.
 type service interface {
 	address() string // of the machine that clients connect to
-	deploy(context.Context) error
+	// deploy brings version 1.1.0 into service and returns how long the operator's command took.
+	deploy(context.Context) (time.Duration, error)
 }
 
 // contender is one way to bring a new version into service.
@@ -49,9 +51,13 @@ type node struct {
 
 func (n *node) address() string { return n.ip }
 
-func (n *node) deploy(ctx context.Context) error {
-	_, err := n.Output(ctx, n.command...)
-	return err
+// deploy times the command inside the container, as the latencies of commands are timed.
+func (n *node) deploy(ctx context.Context) (time.Duration, error) {
+	times, err := timeCommand(ctx, n.Container, 1, n.command)
+	if err != nil {
+		return 0, err
+	}
+	return times[0], nil
 }
 
 func (r *rig) node(ctx context.Context, image string, options ...string) (*node, error) {

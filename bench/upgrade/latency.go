@@ -70,16 +70,24 @@ func setUpCalls(ctx context.Context, r *rig) ([]latency, error) {
 }
 
 func (l *latency) burst(ctx context.Context) error {
-	out, err := l.where.Output(ctx, append([]string{"/tools/timer", strconv.Itoa(burst)}, l.args...)...)
+	times, err := timeCommand(ctx, l.where, burst, l.args)
+	l.times = append(l.times, times...)
+	return err
+}
+
+// timeCommand runs a command n times inside a container, where docker exec is not part of the time.
+func timeCommand(ctx context.Context, where *docker.Container, n int, args []string) ([]time.Duration, error) {
+	out, err := where.Output(ctx, append([]string{"/tools/timer", strconv.Itoa(n)}, args...)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, field := range strings.Fields(out) {
+	var times []time.Duration
+	for field := range strings.FieldsSeq(out) {
 		ns, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("cannot read what the timer said: %w", err)
 		}
-		l.times = append(l.times, time.Duration(ns))
+		times = append(times, time.Duration(ns))
 	}
-	return nil
+	return times, nil
 }

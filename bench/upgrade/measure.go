@@ -15,7 +15,7 @@ import (
 // sample is one upgrade of one contender.
 type sample struct {
 	report  *load.Report
-	command time.Duration // until the command returned
+	command time.Duration // that brought the new version into service
 	serving time.Duration // from the command to the first answer of the new version
 	extra   int64         // bytes of anonymous memory above what the service held before
 }
@@ -93,9 +93,8 @@ func (one *sample) deploy(ctx context.Context, r *rig, s service) error {
 	served := make(chan time.Duration, 1)
 	watchers.Go(func() { watchVersion(watching, s.address(), start, served) })
 
-	err := s.deploy(ctx)
-	one.command = time.Since(start)
-	if err == nil {
+	var err error
+	if one.command, err = s.deploy(ctx); err == nil {
 		one.serving, err = within(ctx, served)
 	}
 	stop()

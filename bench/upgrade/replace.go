@@ -57,7 +57,11 @@ func (b *blueGreen) pointAt(ctx context.Context, n *node) error {
 	return err
 }
 
-func (b *blueGreen) deploy(ctx context.Context) error {
+func (b *blueGreen) deploy(ctx context.Context) (time.Duration, error) {
+	return timed(ctx, b.replace)
+}
+
+func (b *blueGreen) replace(ctx context.Context) error {
 	green, err := b.rig.node(ctx, b.rig.relx+to)
 	if err != nil {
 		return err
@@ -109,10 +113,20 @@ func (s *restart) generation(ctx context.Context, version string) (*docker.Conta
 	})
 }
 
-func (s *restart) deploy(ctx context.Context) error {
+func (s *restart) deploy(ctx context.Context) (time.Duration, error) {
+	return timed(ctx, s.replace)
+}
+
+func (s *restart) replace(ctx context.Context) error {
 	if err := s.old.Stop(ctx, stopGrace); err != nil {
 		return err
 	}
 	_, err := s.generation(ctx, to)
 	return err
+}
+
+func timed(ctx context.Context, act func(context.Context) error) (time.Duration, error) {
+	start := time.Now()
+	err := act(ctx)
+	return time.Since(start), err
 }
