@@ -30,7 +30,8 @@ func (j *journal) record(e api.Event) {
 		level = slog.LevelError
 	}
 	j.log.LogAttrs(context.Background(), level, e.Message, attrs...)
-	if err := j.volume.RecordHistory(e); err != nil {
+	step := e.Upgrade != "" && e.Result == nil // the end of its upgrade makes it durable as well
+	if err := j.volume.RecordHistory(e, !step); err != nil {
 		j.log.Error("cannot record the event in the history", "err", err)
 	}
 }

@@ -27,7 +27,7 @@ type BadRPCError struct {
 }
 
 func (e *BadRPCError) Error() string {
-	return fmt.Sprintf("cannot call %s:%s: %s", e.Module, e.Function, term.Format(e.Reason))
+	return fmt.Sprintf("cannot call %s:%s: %s", e.Module, e.Function, brief(term.Format(e.Reason)))
 }
 
 // Call applies a function in the node and returns what it returns, or throws (rpc:call/4). What it prints goes

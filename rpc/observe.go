@@ -50,10 +50,28 @@ func (n *Node) apps(ctx context.Context, function string, args ...term.Term) ([]
 	})
 }
 
-// ModifiedModules lists the loaded modules that are not the ones on disk (code:modified_modules/0): after an
-// upgrade, those that its relup forgot.
-func (n *Node) ModifiedModules(ctx context.Context) ([]string, error) {
-	return n.names(ctx, "code", "modified_modules")
+// ModifiedModules tells which of the modules are loaded, and are not what their file on disk is
+// (code:module_status/1): after an upgrade, those that its relup forgot.
+func (n *Node) ModifiedModules(ctx context.Context, modules []string) ([]string, error) {
+	asked := term.List{}
+	for _, m := range modules {
+		asked = append(asked, term.Atom(m))
+	}
+	reply, err := n.Call(ctx, "code", "module_status", asked)
+	if err != nil {
+		return nil, err
+	}
+	list, _ := reply.(term.List)
+	if len(list) != len(modules) {
+		return nil, fmt.Errorf("cannot read code:module_status: %s", term.Format(reply))
+	}
+	var modified []string
+	for i, status := range list {
+		if pair, ok := status.(term.Tuple); ok && len(pair) == 2 && pair[1] == term.Atom("modified") {
+			modified = append(modified, modules[i])
+		}
+	}
+	return modified, nil
 }
 
 // HiddenNodes lists the hidden nodes that the node is connected to, us among them.

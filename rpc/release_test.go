@@ -177,7 +177,7 @@ func TestTheNodeTellsWhatRunsInIt(t *testing.T) {
 	if name, version, err := n.ScriptID(ctx); name != "cnt" || version != "1.0.0" || err != nil {
 		t.Errorf("script %s %s, %v", name, version, err)
 	}
-	if modified, err := n.ModifiedModules(ctx); len(modified) != 0 || err != nil {
+	if modified, err := n.ModifiedModules(ctx, []string{"cnt", "no_such"}); len(modified) != 0 || err != nil {
 		t.Errorf("modified %v, %v", modified, err)
 	}
 	if bytes, err := n.Memory(ctx); bytes < 1<<20 || err != nil {

@@ -64,7 +64,18 @@ func (e *ReleaseError) Code() string {
 // Error tells known reasons in words, and prints others as Erlang does.
 func (e *ReleaseError) Error() string {
 	verb := strings.ReplaceAll(e.Call, "_", " ")
-	return fmt.Sprintf("cannot %s %s: %s", verb, e.Version, e.text())
+	return fmt.Sprintf("cannot %s %s: %s", verb, e.Version, brief(e.text()))
+}
+
+// reasonBytes is what an error shows of its reason. The stack trace of a failed code_change has the arguments of the
+// call, and with them the whole state of the process: megabytes, in every log and record, that nobody reads.
+const reasonBytes = 4 << 10
+
+func brief(reason string) string {
+	if len(reason) <= reasonBytes {
+		return reason
+	}
+	return fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(reason[:reasonBytes], ""), len(reason)-reasonBytes)
 }
 
 func (e *ReleaseError) text() string {

@@ -12,9 +12,9 @@ import (
 
 func (v *Volume) historyPath() string { return v.agentPath("history.jsonl") }
 
-// RecordHistory appends one value, durably. A line that a crash has torn is ended first, so that it spoils
-// nothing but itself.
-func (v *Volume) RecordHistory(line any) error {
+// RecordHistory appends one value; durably, or with the next one that is. A line that a crash has torn is ended
+// first, so that it spoils nothing but itself.
+func (v *Volume) RecordHistory(line any, durable bool) error {
 	content, err := json.Marshal(line)
 	if err != nil {
 		return fmt.Errorf("cannot record the history: %w", err)
@@ -29,7 +29,11 @@ func (v *Volume) RecordHistory(line any) error {
 	if err == nil {
 		_, err = f.Write(afterTorn(f, end, append(content, '\n')))
 	}
-	err = closeSynced(f, err)
+	if durable {
+		err = closeSynced(f, err)
+	} else {
+		err = errors.Join(err, f.Close())
+	}
 	if err == nil && end == 0 {
 		err = syncDir(v.agentPath())
 	}

@@ -247,13 +247,13 @@ func TestHistorySurvivesATornLine(t *testing.T) {
 		t.Errorf("a new volume's history: %s, %v", lines, err)
 	}
 	for n := range 3 {
-		if err := v.RecordHistory(map[string]int{"n": n}); err != nil {
+		if err := v.RecordHistory(map[string]int{"n": n}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(t, v.historyPath(), read(t, v.historyPath())+`{"n":3,"te`)
 	v = crash(t, v)
-	if err := v.RecordHistory(map[string]int{"n": 4}); err != nil {
+	if err := v.RecordHistory(map[string]int{"n": 4}, true); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

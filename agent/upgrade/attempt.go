@@ -90,11 +90,11 @@ func (a *attempt) meetNode() error {
 	return nil
 }
 
-// reach records the state, durably once the volume knows of the operation. A state that could not be recorded
-// was not reached.
+// reach notes the state. Installing is recorded durably before it is entered: from there on a crash costs the
+// node's state, before it a crash costs nothing. A state that could not be recorded was not reached.
 func (a *attempt) reach(to State) error {
 	next, err := a.state.next(to)
-	if err == nil && a.operationBegun && !next.final() {
+	if err == nil && next == Installing {
 		err = a.Volume.Advance(string(next))
 	}
 	if err != nil {

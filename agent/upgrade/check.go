@@ -84,7 +84,7 @@ func (a *attempt) checkHot(ctx context.Context) error {
 
 // checkLoadedCode makes sure that what runs is what the relup was made from.
 func (a *attempt) checkLoadedCode(ctx context.Context) error {
-	modified, err := a.handler.ModifiedModules(ctx)
+	modified, err := a.modified(ctx, a.handler, a.Volume.State().Releases[a.from])
 	if err != nil || len(modified) == 0 {
 		return err
 	}
@@ -163,7 +163,7 @@ func (a *attempt) observe(ctx context.Context, release volume.Release) error {
 	if err != nil {
 		return err
 	}
-	modified, err := h.ModifiedModules(ctx)
+	modified, err := a.modified(ctx, h, release)
 	if err != nil {
 		return err
 	}
@@ -171,6 +171,30 @@ func (a *attempt) observe(ctx context.Context, release volume.Release) error {
 		return fmt.Errorf("the node runs other code than %s holds: %s", a.describeRelease(release.Version), some(modified))
 	}
 	return a.observeAlive(ctx, release)
+}
+
+// modified names the loaded modules that differ from their files, among those of a release's applications that
+// the attempt changes. The others nobody touches.
+func (a *attempt) modified(ctx context.Context, h Handler, release volume.Release) ([]string, error) {
+	other := a.release
+	if release.Version == a.to {
+		other = a.Volume.State().Releases[a.from]
+	}
+	var modules []string
+	for _, lib := range release.Libs {
+		if slices.ContainsFunc(other.Libs, func(l volume.Lib) bool { return l.App == lib.App && l.Version == lib.Version }) {
+			continue
+		}
+		own, err := a.Volume.Modules(lib)
+		if err != nil {
+			return nil, err
+		}
+		modules = append(modules, own...)
+	}
+	if len(modules) == 0 {
+		return nil, nil
+	}
+	return h.ModifiedModules(ctx, modules)
 }
 
 // observeAlive is the part of observe that can change by itself: that the node and its applications run.

@@ -23,7 +23,7 @@ type Handler interface {
 
 	InitStatus(ctx context.Context) (internal, provided string, err error)
 	Applications(ctx context.Context) ([]rpc.App, error)
-	ModifiedModules(ctx context.Context) ([]string, error)
+	ModifiedModules(ctx context.Context, modules []string) ([]string, error)
 	Busy(ctx context.Context, modules []string, timeout time.Duration) ([]rpc.Process, error)
 }
 

@@ -139,10 +139,10 @@ var upgrades = []story{
 	{"make_permanent:done+end", "probation: committed, nothing runs, warned"},
 	{"make_permanent:hang", "probation: committed, 1.1.0 runs, warned"},
 	{"make_permanent:stop", "probation: committed, 1.1.0 runs, warned"},
-	{"full:check_install", "unpacked: aborted internal, 1.0.0 runs, warned, left unpacked"},
-	{"full:protect", "checked: aborted internal, 1.0.0 runs, warned, left checked"},
-	{"full:install", "installing: reverted internal, 1.0.0 runs after a restart, warned, left installing"},
-	{"full:apps", "probation: reverted internal, 1.0.0 runs, warned, left probation"},
+	{"full:check_install", "checked: aborted internal, 1.0.0 runs, warned, left planned"},
+	{"full:protect", "checked: aborted internal, 1.0.0 runs, warned, left planned"},
+	{"full:install", "probation: reverted internal, 1.0.0 runs, warned, left installing"},
+	{"full:apps", "probation: reverted internal, 1.0.0 runs, warned, left installing"},
 	{"full:make_permanent", "probation: committed, 1.1.0 runs, warned, left committed"},
 }
 

@@ -363,7 +363,7 @@ func (c *connection) Applications(ctx context.Context) (running []rpc.App, err e
 	return running, err
 }
 
-func (c *connection) ModifiedModules(ctx context.Context) (modified []string, err error) {
+func (c *connection) ModifiedModules(ctx context.Context, _ []string) (modified []string, err error) {
 	if c.says("modified", "some") {
 		modified = []string{"demo", "demo_sup"}
 	}

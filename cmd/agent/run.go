@@ -2,11 +2,15 @@ package main
 
 import (
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"theseus/agent"
 )
+
+// gcPercent makes the collector run early: what PID 1 holds is missing to the node.
+const gcPercent = 25
 
 func (c *cli) runCommand() *cobra.Command {
 	return &cobra.Command{
@@ -28,6 +32,7 @@ EXIT STATUS
 			if err != nil {
 				return usageError{err}
 			}
+			debug.SetGCPercent(gcPercent)
 			log := slog.New(c.handler(config.LogJSON))
 			c.status, err = agent.Run(cmd.Context(), config, c.env, version(), log)
 			return err
