@@ -45,10 +45,7 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 // run keeps the node until ctx is done or the node ends and nothing is to follow it. It returns the status
 // that the agent ends with.
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
-	for {
-		if ctx.Err() != nil {
-			return 0, nil // told to stop before there was a node
-		}
+	for ctx.Err() == nil {
 		node, err := k.launch(version)
 		if err != nil {
 			return 1, err
@@ -64,6 +61,7 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 		}
 		version = next
 	}
+	return 0, nil // told to stop while there was no node
 }
 
 // sweep ends the port programs that the node left, so that the next one finds its ports and files free.
