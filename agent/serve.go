@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 const (
 	rpcTimeout    = 15 * time.Second // where the caller gives none
 	rpcMaxTimeout = time.Hour
+	rpcBigResult  = 1 << 20  // bytes of text
+	rpcMaxResult  = 16 << 20 // likewise
 )
 
 // Status tells what runs, what the agent is doing, and why this release was booted.
@@ -141,7 +144,22 @@ func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
 	if err != nil {
 		return "", rpcError(req, timeout, err)
 	}
-	return term.Format(result), nil
+	return describeResult(req, term.Format(result))
+}
+
+// describeResult gives a big result's memory back to the system, which is the node's, and refuses a bigger one.
+func describeResult(req api.RPCRequest, text string) (string, error) {
+	if len(text) <= rpcBigResult {
+		return text, nil
+	}
+	defer debug.FreeOSMemory()
+	if len(text) <= rpcMaxResult {
+		return text, nil
+	}
+	return "", &api.Error{
+		Code: "too-large", Message: fmt.Sprintf("cannot print what %s:%s returned: it has %d bytes, and %d are allowed", req.Module, req.Function, len(text), rpcMaxResult),
+		State: "the function was called", Hint: "have the node return less, or write it to a file",
+	}
 }
 
 func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {

@@ -19,7 +19,7 @@ import (
 
 const (
 	// maxFrame bounds one message of the node, and so what a call can make the agent hold.
-	maxFrame = 128 << 20
+	maxFrame = 16 << 20
 	// passThrough starts a message without distribution header and atom cache (erl_dist_protocol).
 	passThrough = 112
 	// opSend and opRegSend are control messages: to a pid, to a registered name.

@@ -69,6 +69,10 @@ func (s *Staged) planMoves() ([]move, error) {
 		}
 		if place == moved {
 			moves = append(moves, move{s.path(tree), s.volume.Path(tree)})
+			continue
+		}
+		if err := os.RemoveAll(s.path(tree)); err != nil { // so that it is never written to the disk
+			return nil, err
 		}
 	}
 	s.Release.Own = own

@@ -37,6 +37,7 @@ type cli struct {
 	stdout, stderr io.Writer
 	socket         string
 	json           bool
+	lines          bool // the verb prints one JSON document a line
 	status         int // of a verb that ended without an error
 }
 
@@ -114,7 +115,7 @@ func args(least, most int) cobra.PositionalArgs {
 func (c *cli) fail(err error) int {
 	e := coded(err)
 	if c.json {
-		c.print(map[string]any{"error": e})
+		c.printError(e)
 	} else {
 		c.complain(e)
 	}
@@ -135,6 +136,15 @@ func coded(err error) *api.Error {
 		return &api.Error{Code: codeUsage, Message: err.Error()}
 	}
 	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
+}
+
+func (c *cli) printError(e *api.Error) {
+	document := map[string]any{"error": e}
+	if c.lines {
+		c.printLine(document)
+		return
+	}
+	c.print(document)
 }
 
 // complain tells a person what is wrong, what is true now, and the way out.
@@ -158,6 +168,8 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
+	case codeNoPackage:
+		return exitRefused
 	}
 	return exitError
 }

@@ -23,6 +23,7 @@ type progress struct {
 }
 
 func (c *cli) newProgress() *progress {
+	c.lines = true
 	return &progress{cli: c, live: isTerminal(c.stderr)}
 }
 

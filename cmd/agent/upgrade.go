@@ -15,6 +15,9 @@ import (
 	"theseus/agent/api"
 )
 
+// codeNoPackage is the code of a package that this command cannot read.
+const codeNoPackage = "no-package"
+
 func (c *cli) upgradeCommand() *cobra.Command {
 	var req api.UpgradeRequest
 	var settle time.Duration
@@ -42,6 +45,7 @@ not go well the old release runs on, or runs again. A - reads the package from s
 }
 
 func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) error {
+	progress := c.newProgress()
 	pkg, err := c.open(path)
 	if err != nil {
 		return err
@@ -53,7 +57,6 @@ func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) 
 	} else if info, err := pkg.(*os.File).Stat(); err == nil && info.Mode().IsRegular() {
 		req.Size = info.Size()
 	}
-	progress := c.newProgress()
 	result, err := c.client().Upgrade(ctx, req, pkg, progress.event)
 	return c.end(progress, result, err)
 }
@@ -64,18 +67,18 @@ func (c *cli) open(path string) (io.ReadCloser, error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, &api.Error{Code: "no-package", Message: fmt.Sprintf("cannot read the package: %v", err), State: "nothing was changed"}
+		return nil, &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %v", err), State: "nothing was changed"}
 	}
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		file.Close()
-		return nil, &api.Error{Code: "no-package", Message: fmt.Sprintf("cannot read the package: %s is a directory", path), State: "nothing was changed"}
+		return nil, &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %s is a directory", path), State: "nothing was changed"}
 	}
 	return file, nil
 }
 
 // openStdin waits for the first byte, so that an agent is not asked for nothing.
 func (c *cli) openStdin() (io.ReadCloser, error) {
-	e := &api.Error{Code: "no-package", State: "nothing was changed", Hint: "docker exec needs -i to pass standard input on: docker exec -i CONTAINER agent upgrade - < PACKAGE"}
+	e := &api.Error{Code: codeNoPackage, State: "nothing was changed", Hint: "docker exec needs -i to pass standard input on: docker exec -i CONTAINER agent upgrade - < PACKAGE"}
 	if isTerminal(c.stdin) {
 		e.Message = "cannot read the package: standard input is a terminal"
 		return nil, e
