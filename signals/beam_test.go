@@ -47,7 +47,9 @@ func TestStopEndsABeamAtAnyMomentOfItsBoot(t *testing.T) {
 		p := erl(t, i, "ok")
 		<-time.After(moment * time.Millisecond) // when TERM comes is what is tested
 		exit := p.Stop(t.Context(), 300*time.Millisecond, patience)
-		if exit != (Exit{}) && exit != (Exit{Signal: unix.SIGTERM}) {
+		// One that hits it while it makes its threads has it abort (erts: "Failed to create scheduler thread, error
+		// = 4", EINTR). What may not be is that the budget runs out and it is killed.
+		if exit.Signal == unix.SIGKILL || exit.Signal == 0 && exit.Code != 0 {
 			t.Errorf("TERM after %d ms: %v", moment, exit)
 		}
 	}

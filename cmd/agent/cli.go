@@ -38,7 +38,7 @@ type cli struct {
 	socket         string
 	json           bool
 	lines          bool // the verb prints one JSON document a line
-	status         int // of a verb that ended without an error
+	status         int  // of a verb that ended without an error
 }
 
 // run is main with everything that it touches as arguments, so that tests can be the caller.
