@@ -107,7 +107,6 @@ func TestRefusalsLeaveEverythingAsItWas(t *testing.T) {
 		}{
 			{"truncated", "ends too early", good[:len(good)*2/3]},
 			{"no tarball", "not a tarball", []byte("this is no package at all, it is only some text\n")},
-			{"nothing", "not a tarball", nil},
 			{"another release", "a release of other, and this volume is of demo", otherName},
 			{"no relup", "relup", noRelup},
 			{"a relup from another version", "relup", s.relupWith(func(r string) string { return strings.ReplaceAll(r, `"1.0.0"`, `"0.9.0"`) })},
@@ -124,6 +123,9 @@ func TestRefusalsLeaveEverythingAsItWas(t *testing.T) {
 			if diff := cmp.Diff(before, s.disk()); diff != "" {
 				t.Errorf("%s: the disk changed (-before +after):\n%s", c.about, diff)
 			}
+		}
+		if a := s.agent(nil, "upgrade", "-"); a.status != 3 || !strings.Contains(a.stderr, "standard input is empty") {
+			t.Errorf("nothing at all: exit status %d\n%s", a.status, a.stderr)
 		}
 		if now := s.status().Node; now.PID != node.PID {
 			t.Errorf("the node was restarted: pid %d, was %d", now.PID, node.PID)
