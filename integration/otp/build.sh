@@ -10,7 +10,7 @@ GO_IMAGE=golang:1.26
 GO_SUITE=trixie
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 HOST_CERTS=/etc/ssl/certs/ca-certificates.crt
-MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+MIRROR=${DEBIAN_MIRROR-} # mmdebstrap knows one for each suite
 here=$(cd "$(dirname "$0")" && pwd)
 
 main() {
@@ -68,7 +68,7 @@ debian_image() {
 	tarball=$(mktemp --suffix=.tar)
 	mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-		--dpkgopt='path-exclude=/usr/share/locale/*' "$1" "$tarball" "$MIRROR"
+		--dpkgopt='path-exclude=/usr/share/locale/*' "$1" "$tarball" ${MIRROR:+"$MIRROR"}
 	docker import "$tarball" "debian:$1-slim" >/dev/null
 	rm "$tarball"
 }
