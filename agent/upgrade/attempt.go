@@ -21,22 +21,21 @@ type attempt struct {
 	label    string // what the user called the package or the release
 	on       func(api.Event)
 
-	mu              sync.Mutex // guards what describe reads
-	state           State
-	name, from, to  string
-	pkg             volume.Package
-	staged          *volume.Staged
-	release         volume.Release // the target
-	way             plan           // from one to the other
-	mayRestart      bool           // where there is no way in service
-	node            Incarnation
-	handler         Handler
-	unpackedByUs    bool // the release was published by this attempt
-	registeredByUs  bool // release_handler learned of it from this attempt
-	operationBegun  bool
-	restarted       bool
-	warnings        []string
-	installDuration time.Duration
+	mu             sync.Mutex // guards what describe reads
+	state          State
+	name, from, to string
+	pkg            volume.Package
+	staged         *volume.Staged
+	release        volume.Release // the target
+	way            plan           // from one to the other
+	mayRestart     bool           // where there is no way in service
+	node           Incarnation
+	handler        Handler
+	unpackedByUs   bool // the release was published by this attempt
+	registeredByUs bool // release_handler learned of it from this attempt
+	operationBegun bool
+	restarted      bool
+	warnings       []string
 }
 
 // step does what is needed to reach a state.

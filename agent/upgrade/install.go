@@ -39,19 +39,22 @@ func (a *attempt) install(ctx context.Context) error {
 	begun := time.Now()
 	call, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
-	_, err := a.handler.InstallRelease(call, a.to, rpc.InstallOptions{
-		CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true,
-	})
+	_, err := a.handler.InstallRelease(call, a.to, installOptions())
 	if err != nil {
 		if err = a.verdict(ctx, err); err != nil {
 			return err
 		}
 	}
-	a.installDuration = time.Since(begun)
+	took := time.Since(begun)
 	a.Keeper.Upgraded(a.node, a.to)
-	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), a.installDuration.Round(time.Millisecond)),
-		map[string]any{"ms": a.installDuration.Milliseconds()})
+	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), took.Round(time.Millisecond)),
+		map[string]any{"ms": took.Milliseconds()})
 	return nil
+}
+
+// installOptions are the same for the way there and back.
+func installOptions() rpc.InstallOptions {
+	return rpc.InstallOptions{CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true}
 }
 
 // verdict tells what an error of install_release means. The reply comes before OTP acts on it: a failure

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"theseus/agent/api"
-	"theseus/rpc"
 	"theseus/volume"
 )
 
@@ -171,9 +170,7 @@ func (a *attempt) askBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.InstallRelease(ctx, a.from, rpc.InstallOptions{
-		CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true,
-	})
+	_, err = h.InstallRelease(ctx, a.from, installOptions())
 	return err
 }
 
