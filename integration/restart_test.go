@@ -1,9 +1,7 @@
 package integration_test
 
 import (
-	"bytes"
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,13 +9,13 @@ import (
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
-	"theseus/integration/repack"
+	"theseus/integration/ship"
 )
 
 func TestRestartsBootThePermanentRelease(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		s.ends(s.upgrade(s.pkg(images.Second)), 0)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 		for _, c := range []struct {
 			about string
 			do    func(context.Context) error
@@ -32,11 +30,11 @@ func TestRestartsBootThePermanentRelease(t *testing.T) {
 				}
 				return s.Start(ctx)
 			}},
-			{"a new container on the volume", func(context.Context) error { s.replace(set.Image); return nil }},
+			{"a new container on the volume", func(context.Context) error { s.Replace(set.Image); return nil }},
 		} {
-			s.must(c.do(t.Context()))
-			s.serves(images.Second)
-			if got := s.rpc("release_handler", "which_releases", "[permanent]"); !strings.Contains(got, `"1.1.0"`) {
+			s.Must(c.do(t.Context()))
+			s.Serves(images.Second)
+			if got := s.RPC("release_handler", "which_releases", "[permanent]"); !strings.Contains(got, `"1.1.0"`) {
 				t.Errorf("%s: release_handler has %s", c.about, got)
 			}
 		}
@@ -44,25 +42,25 @@ func TestRestartsBootThePermanentRelease(t *testing.T) {
 }
 
 func TestAnUpgradeThatDiesBeforeItsCommitBootsTheOldRelease(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		go s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "upgrade", "--settle", "1h", "-"}, Stdin: strings.NewReader(string(s.pkg(images.Second)))})
-		s.awaitEvent("node.installed")
-		s.must(s.Kill(t.Context(), "KILL"))
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		go s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "upgrade", "--settle", "1h", "-"}, Stdin: strings.NewReader(string(s.Package(images.Second)))})
+		s.AwaitEvent("node.installed")
+		s.Must(s.Kill(t.Context(), "KILL"))
 		_, err := s.Wait(t.Context())
-		s.must(err)
-		s.must(s.Start(t.Context()))
-		s.serves(images.Seed)
-		s.tells("upgrade.reverted")
-		mended := s.relupWith(func(r string) string { return r + "% mended\n" })
-		s.ends(s.upgrade(mended), 0)
-		s.serves(images.Second)
+		s.Must(err)
+		s.Must(s.Start(t.Context()))
+		s.Serves(images.Seed)
+		s.Tells("upgrade.reverted")
+		mended := s.RelupWith(func(r string) string { return r + "% mended\n" })
+		s.Ends(s.Upgrade(mended), 0)
+		s.Serves(images.Second)
 	})
 }
 
 func TestADamagedReleaseIsRestored(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
 		for _, damage := range []string{
 			"printf X | dd of=lib/demo-1.0.0/ebin/demo_api.beam bs=1 seek=100 conv=notrunc",
 			"rm releases/1.0.0/start.boot",
@@ -70,130 +68,111 @@ func TestADamagedReleaseIsRestored(t *testing.T) {
 			": > releases/RELEASES; echo garbage > releases/start_erl.data; echo 15 9.9 > releases/new_start_erl.data",
 		} {
 			_, err := s.Output(t.Context(), "sh", "-c", "cd /var/lib/release && "+damage)
-			s.must(err)
-			s.must(s.Restart(t.Context(), 10*time.Second))
-			s.serves(images.Seed)
+			s.Must(err)
+			s.Must(s.Restart(t.Context(), 10*time.Second))
+			s.Serves(images.Seed)
 		}
-		s.tells("release.restored")
-		s.ends(s.upgrade(s.pkg(images.Second)), 0)
+		s.Tells("release.restored")
+		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 	})
 }
 
 func TestAnImageWhosePackageCannotBeUsedBootsTheVolume(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
 		several := filepath.Dir(set.Package(images.Seed))
 		for _, options := range [][]string{{"-e", "AGENT_SEED=/etc/passwd"}, {"-e", "AGENT_SEED=/packages", "-v", several + ":/packages:ro"}} {
-			s.options = options
-			s.replace(set.Image)
-			s.serves(images.Seed)
-			s.tells("volume.seed_refused")
+			s.Options = options
+			s.Replace(set.Image)
+			s.Serves(images.Seed)
+			s.Tells("volume.seed_refused")
 		}
 	})
-}
-
-// tells fails the story unless the history has such an event.
-func (s *ship) tells(kind string) {
-	s.t.Helper()
-	var kinds []string
-	for _, e := range s.history() {
-		if e.Kind == kind {
-			return
-		}
-		kinds = append(kinds, e.Kind)
-	}
-	s.t.Errorf("the history has no %s: %v", kind, kinds)
 }
 
 func TestANodeThatDiesOnProbationIsReverted(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		upgraded := make(chan answer)
-		go func() { upgraded <- s.upgrade(s.pkg(images.Second), "--settle", "1h") }()
-		s.awaitEvent("node.installed")
-		s.killNode()
-		a := s.ends(<-upgraded, 4)
-		if !strings.Contains(a.stderr, "the node was restarted, demo 1.0.0 runs again") {
-			t.Errorf("it says %s", a.stderr)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		upgraded := make(chan ship.Answer)
+		go func() { upgraded <- s.Upgrade(s.Package(images.Second), "--settle", "1h") }()
+		s.AwaitEvent("node.installed")
+		s.KillNode()
+		a := s.Ends(<-upgraded, 4)
+		if !strings.Contains(a.Stderr, "the node was restarted, demo 1.0.0 runs again") {
+			t.Errorf("it says %s", a.Stderr)
 		}
-		s.serves(images.Seed)
+		s.Serves(images.Seed)
 	})
 }
 
-func (s *ship) killNode() {
-	s.t.Helper()
-	_, err := s.Output(s.t.Context(), "sh", "-c", "kill -9 "+s.rpc("os", "getpid"))
-	s.must(err)
-}
-
 func TestAnInstallationThatFailsBehindThePointOfNoReturnIsReverted(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		broken := s.relupWith(func(r string) string {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		broken := s.RelupWith(func(r string) string {
 			return strings.Replace(r, "point_of_no_return,", "point_of_no_return,{apply,{erlang,error,[boom]}},", 1)
 		})
-		a := s.ends(s.upgrade(broken), 4)
-		if !strings.Contains(a.stderr, "boom") || !strings.Contains(a.stderr, "demo 1.0.0 runs again") {
-			t.Errorf("it says %s", a.stderr)
+		a := s.Ends(s.Upgrade(broken), 4)
+		if !strings.Contains(a.Stderr, "boom") || !strings.Contains(a.Stderr, "demo 1.0.0 runs again") {
+			t.Errorf("it says %s", a.Stderr)
 		}
-		s.serves(images.Seed)
-		s.ends(s.upgrade(s.pkg(images.Second)), 0) // mended, and of the same version
-		s.serves(images.Second)
+		s.Serves(images.Seed)
+		s.Ends(s.Upgrade(s.Package(images.Second)), 0) // mended, and of the same version
+		s.Serves(images.Second)
 	})
 }
 
 func TestAForgottenModuleIsTakenBackInService(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		node := s.status().Node
-		forgetful := s.relupWith(func(r string) string {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		node := s.Status().Node
+		forgetful := s.RelupWith(func(r string) string {
 			return strings.Replace(r, "{load,{demo_api,soft_purge,soft_purge}},", "", 1)
 		})
-		a := s.ends(s.upgrade(forgetful), 4)
-		if !strings.Contains(a.stderr, "demo_api") || !strings.Contains(a.stderr, "runs again, in service") {
-			t.Errorf("it says %s", a.stderr)
+		a := s.Ends(s.Upgrade(forgetful), 4)
+		if !strings.Contains(a.Stderr, "demo_api") || !strings.Contains(a.Stderr, "runs again, in service") {
+			t.Errorf("it says %s", a.Stderr)
 		}
-		s.serves(images.Seed)
-		if now := s.status().Node; now.PID != node.PID {
+		s.Serves(images.Seed)
+		if now := s.Status().Node; now.PID != node.PID {
 			t.Error("the node was restarted")
 		}
 	})
 }
 
 func TestARollbackWithoutARelupNeedsLeaveToRestart(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		oneWay := s.relupWith(func(r string) string { return r[:strings.LastIndex(r, `[{"1.0.0"`)] + "[]}.\n" })
-		s.ends(s.upgrade(oneWay), 0)
-		a := s.ends(s.agent(nil, "rollback"), 5)
-		if !strings.Contains(a.stderr, "agent rollback --restart 1.0.0") || !strings.Contains(a.stderr, "nothing was changed") {
-			t.Errorf("it says %s", a.stderr)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		oneWay := s.RelupWith(func(r string) string { return r[:strings.LastIndex(r, `[{"1.0.0"`)] + "[]}.\n" })
+		s.Ends(s.Upgrade(oneWay), 0)
+		a := s.Ends(s.Agent(nil, "rollback"), 5)
+		if !strings.Contains(a.Stderr, "agent rollback --restart 1.0.0") || !strings.Contains(a.Stderr, "nothing was changed") {
+			t.Errorf("it says %s", a.Stderr)
 		}
-		s.serves(images.Second)
-		s.ends(s.agent(nil, "rollback", "--restart", images.Seed), 0)
-		s.serves(images.Seed)
-		s.must(s.Restart(t.Context(), 10*time.Second))
-		s.serves(images.Seed)
+		s.Serves(images.Second)
+		s.Ends(s.Agent(nil, "rollback", "--restart", images.Seed), 0)
+		s.Serves(images.Seed)
+		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Serves(images.Seed)
 	})
 }
 
 func TestTheContainerEndsWithTheNode(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		for _, c := range []struct {
 			about  string
-			do     func(s *ship)
+			do     func(s *ship.Ship)
 			status int
 		}{
-			{"docker stop", func(s *ship) { s.must(s.Stop(t.Context(), 10*time.Second)) }, 0},
-			{"agent stop", func(s *ship) { s.ends(s.agent(nil, "stop"), 0) }, 0},
-			{"INT", func(s *ship) { s.must(s.Kill(t.Context(), "INT")) }, 0},
-			{"halt(7) in the node", func(s *ship) { s.agent(nil, "rpc", "erlang", "halt", "[7]") }, 7},
-			{"kill -9 of the node", func(s *ship) { s.killNode() }, 137},
+			{"docker stop", func(s *ship.Ship) { s.Must(s.Stop(t.Context(), 10*time.Second)) }, 0},
+			{"agent stop", func(s *ship.Ship) { s.Ends(s.Agent(nil, "stop"), 0) }, 0},
+			{"INT", func(s *ship.Ship) { s.Must(s.Kill(t.Context(), "INT")) }, 0},
+			{"halt(7) in the node", func(s *ship.Ship) { s.Agent(nil, "rpc", "erlang", "halt", "[7]") }, 7},
+			{"kill -9 of the node", func(s *ship.Ship) { s.KillNode() }, 137},
 		} {
-			s := launch(t, set)
+			s := ship.Launch(t, set)
 			c.do(s)
 			status, err := s.Wait(t.Context())
-			s.must(err)
+			s.Must(err)
 			if status != c.status {
 				t.Errorf("%s: exit status %d, want %d\n%s", c.about, status, c.status, s.Logs(t.Context()))
 			}
@@ -202,48 +181,25 @@ func TestTheContainerEndsWithTheNode(t *testing.T) {
 }
 
 func TestARebuiltImageWithTheSameReleaseChangesNothing(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		s.ends(s.upgrade(s.pkg(images.Second)), 0)
-		s.replace(s.imageWith("rebuilt", func(name string, content []byte) (string, []byte) { return name, content }))
-		s.serves(images.Second)
-		s.must(s.Restart(t.Context(), 10*time.Second))
-		s.serves(images.Second)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
+		s.Replace(s.ImageWith("rebuilt", func(name string, content []byte) (string, []byte) { return name, content }))
+		s.Serves(images.Second)
+		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Serves(images.Second)
 	})
 }
 
 func TestANewImageBootsItsOwnRelease(t *testing.T) {
-	onEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := launch(t, set)
-		s.ends(s.upgrade(s.pkg(images.Second)), 0)
-		s.replace(s.imageOf("newer", s.pkg(images.Third)))
-		s.serves(images.Third)
-		s.must(s.Restart(t.Context(), 10*time.Second))
-		s.serves(images.Third)
-		s.ends(s.agent(nil, "rollback"), 0)
-		s.serves(images.Second)
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
+		s.Replace(s.ImageOf("newer", s.Package(images.Third)))
+		s.Serves(images.Third)
+		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Serves(images.Third)
+		s.Ends(s.Agent(nil, "rollback"), 0)
+		s.Serves(images.Second)
 	})
-}
-
-// imageWith is the ship's image with a seed that was packed once more.
-func (s *ship) imageWith(tag string, edit repack.Edit) string {
-	s.t.Helper()
-	pkg, err := repack.Bytes(s.pkg(images.Seed), edit)
-	s.must(err)
-	return s.imageOf(tag, pkg)
-}
-
-// imageOf is the ship's image with another seed.
-func (s *ship) imageOf(tag string, seed []byte) string {
-	s.t.Helper()
-	dir := s.t.TempDir()
-	s.must(os.WriteFile(filepath.Join(dir, "seed.tar.gz"), seed, 0o644))
-	dockerfile := "FROM " + s.set.Image + "\nUSER root\nRUN rm /usr/share/agent/seed/*\nCOPY seed.tar.gz /usr/share/agent/seed/\nUSER app\n"
-	s.must(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
-	build := docker.Build{Dir: dir, File: "Dockerfile", Tag: s.set.Image + "-" + tag}
-	var progress bytes.Buffer
-	if err := build.Run(s.t.Context(), &progress); err != nil {
-		s.t.Fatalf("%v\n%s", err, progress.String())
-	}
-	return build.Tag
 }

@@ -3,6 +3,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ func (s *Set) Package(version string) string {
 
 // Prepare builds, from the root of the module, everything of one OTP version that is not there yet. The
 // base images are pulled, or made from Debian's packages where no registry answers. Progress goes to out.
+// AGENT_TEST_IMAGE names the image, for several checkouts on one machine; it is theseus-demo unless set.
 func Prepare(ctx context.Context, s *docker.Session, otp string, out io.Writer) (*Set, error) {
 	root, err := Root()
 	if err != nil {
@@ -43,12 +45,13 @@ func Prepare(ctx context.Context, s *docker.Session, otp string, out io.Writer) 
 	if err := bases(ctx, root, otp, out); err != nil {
 		return nil, err
 	}
-	set := &Set{OTP: otp, Image: "theseus-demo:" + otp, packages: filepath.Join(root, "build", "packages", otp)}
+	image := cmp.Or(os.Getenv("AGENT_TEST_IMAGE"), "theseus-demo")
+	set := &Set{OTP: otp, Image: image + ":" + otp, packages: filepath.Join(root, "build", "packages", otp)}
 	build := docker.Build{Dir: root, File: "Dockerfile.example", Args: map[string]string{"OTP": otp}, Tag: set.Image}
 	if err := build.Run(ctx, out); err != nil {
 		return nil, err
 	}
-	build.Target, build.Tag = "packages", "theseus-packages:"+otp
+	build.Target, build.Tag = "packages", image+"-packages:"+otp
 	if err := build.Run(ctx, out); err != nil {
 		return nil, err
 	}

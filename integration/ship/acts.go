@@ -1,0 +1,82 @@
+package ship
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"theseus/integration/docker"
+	"theseus/integration/images"
+	"theseus/integration/repack"
+	"time"
+)
+
+// Tells fails the story unless the history has such an event.
+func (s *Ship) Tells(kind string) {
+	s.T.Helper()
+	var kinds []string
+	for _, e := range s.History() {
+		if e.Kind == kind {
+			return
+		}
+		kinds = append(kinds, e.Kind)
+	}
+	s.T.Errorf("the history has no %s: %v", kind, kinds)
+}
+
+// AwaitEvent waits until the history tells of it.
+func (s *Ship) AwaitEvent(kind string) {
+	s.T.Helper()
+	deadline := time.Now().Add(Patience)
+	for time.Now().Before(deadline) {
+		for _, e := range s.History() {
+			if e.Kind == kind {
+				return
+			}
+		}
+	}
+	s.T.Fatalf("no event %s within %s\n%s", kind, Patience, s.Logs(s.T.Context()))
+}
+
+// KillNode kills the BEAM.
+func (s *Ship) KillNode() {
+	s.T.Helper()
+	_, err := s.Output(s.T.Context(), "sh", "-c", "kill -9 "+s.RPC("os", "getpid"))
+	s.Must(err)
+}
+
+// RelupWith makes a package of 1.1.0 whose relup was edited.
+func (s *Ship) RelupWith(edit func(relup string) string) []byte {
+	s.T.Helper()
+	pkg, err := repack.Bytes(s.Package(images.Second), func(name string, content []byte) (string, []byte) {
+		if strings.HasSuffix(name, "/relup") {
+			return name, []byte(edit(string(content)))
+		}
+		return name, content
+	})
+	s.Must(err)
+	return pkg
+}
+
+// ImageWith is the ship's image with a seed that was packed once more.
+func (s *Ship) ImageWith(tag string, edit repack.Edit) string {
+	s.T.Helper()
+	pkg, err := repack.Bytes(s.Package(images.Seed), edit)
+	s.Must(err)
+	return s.ImageOf(tag, pkg)
+}
+
+// ImageOf is the ship's image with another seed.
+func (s *Ship) ImageOf(tag string, seed []byte) string {
+	s.T.Helper()
+	dir := s.T.TempDir()
+	s.Must(os.WriteFile(filepath.Join(dir, "seed.tar.gz"), seed, 0o644))
+	dockerfile := "FROM " + s.Set.Image + "\nUSER root\nRUN rm /usr/share/agent/seed/*\nCOPY seed.tar.gz /usr/share/agent/seed/\nUSER app\n"
+	s.Must(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
+	build := docker.Build{Dir: dir, File: "Dockerfile", Tag: s.Set.Image + "-" + tag}
+	var progress bytes.Buffer
+	if err := build.Run(s.T.Context(), &progress); err != nil {
+		s.T.Fatalf("%v\n%s", err, progress.String())
+	}
+	return build.Tag
+}
