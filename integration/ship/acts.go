@@ -5,10 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
 	"theseus/integration/docker"
 	"theseus/integration/images"
 	"theseus/integration/repack"
-	"time"
 )
 
 // Tells fails the story unless the history has such an event.
