@@ -132,12 +132,7 @@ func (a *agent) refuseSeed(d *decision, err error) {
 // the same content is known: its package was only built once more, and what boots stays as it is, unless the
 // policy wants the image's.
 func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image) (r volume.Release, known bool, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return r, false, err
-	}
-	defer file.Close()
-	pkg, err := a.volume.Receive(ctx, file, nil)
+	pkg, err := a.receiveSeed(ctx, path)
 	if err != nil {
 		return r, false, err
 	}
@@ -158,6 +153,16 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 		return r, false, err
 	}
 	return r, false, a.volume.Seed(r.Version, pkg.Digest)
+}
+
+// receiveSeed keeps the image's package on the volume.
+func (a *agent) receiveSeed(ctx context.Context, path string) (volume.Package, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return volume.Package{}, err
+	}
+	defer file.Close()
+	return a.volume.Receive(ctx, file, nil)
 }
 
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
@@ -203,33 +208,28 @@ func (a *agent) makeWhole(ctx context.Context, version string, image volume.Imag
 	if err := a.volume.Link(image, version); err != nil {
 		return fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	damage := a.volume.Verify(version)
-	if damage == nil {
-		return nil
+	damage, err := a.repair(ctx, version, seed)
+	if err != nil {
+		return fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	if err := a.restore(ctx, version, seed); err != nil {
-		return fmt.Errorf("cannot boot %s: %w, and it cannot be restored: %w", version, damage, err)
+	if damage != nil {
+		a.journal.note("release.restored", fmt.Sprintf("%s was restored from its package: %v", version, damage), nil)
 	}
-	a.journal.note("release.restored", fmt.Sprintf("%s was restored from its package: %v", version, damage), nil)
 	return nil
 }
 
-// restore puts a release back from its kept package; where that is damaged too, and the image brings the same one,
+// repair puts a release right from its kept package; where that is damaged too, and the image brings the same one,
 // from the image's.
-func (a *agent) restore(ctx context.Context, version string, seed seedPackage) error {
-	err := a.volume.Restore(version)
+func (a *agent) repair(ctx context.Context, version string, seed seedPackage) (damage, err error) {
+	damage, err = a.volume.Repair(version)
 	if err == nil || a.volume.State().Releases[version].Package != seed.digest {
-		return err
+		return damage, err
 	}
-	file, err := os.Open(seed.path)
-	if err != nil {
-		return err
+	if _, again := a.receiveSeed(ctx, seed.path); again != nil {
+		return damage, fmt.Errorf("%w, nor from the image's: %w", err, again)
 	}
-	defer file.Close()
-	if _, err := a.volume.Receive(ctx, file, nil); err != nil {
-		return err
-	}
-	return a.volume.Restore(version)
+	_, err = a.volume.Repair(version)
+	return damage, err
 }
 
 // seedPackage is what the image brings; its zero value is nothing.

@@ -33,16 +33,12 @@ func TestDamageIsNamedAndRestored(t *testing.T) {
 			if err := damage.do(v); err != nil {
 				t.Fatal(err)
 			}
-			var found *DamageError
-			if err := v.Verify("1.0.0"); !errors.As(err, &found) || !strings.Contains(err.Error(), damage.want) {
-				t.Fatalf("got %v, want one about %q", err, damage.want)
+			found, err := v.Repair("1.0.0")
+			if _, is := errors.AsType[*DamageError](found); !is || !strings.Contains(found.Error(), damage.want) {
+				t.Fatalf("got %v, want one about %q", found, damage.want)
 			}
-			if err := v.Restore("1.0.0"); err != nil {
-				t.Fatal(err)
-			}
-			if err := v.Verify("1.0.0"); err != nil {
-				t.Error(err)
-			}
+			must(t, err)
+			must(t, v.Verify("1.0.0"))
 			if leftovers := append(list(t, v.agentPath("stage")), list(t, v.agentPath("trash"))...); len(leftovers) > 0 {
 				t.Errorf("left behind: %v", leftovers)
 			}
@@ -50,12 +46,13 @@ func TestDamageIsNamedAndRestored(t *testing.T) {
 	}
 }
 
-func TestRestoreNeedsTheKeptPackage(t *testing.T) {
+func TestRepairNeedsTheKeptPackage(t *testing.T) {
 	v := seeded(t)
-	if err := os.Remove(v.packagePath(v.State().Releases["1.0.0"].Package)); err != nil {
-		t.Fatal(err)
-	}
-	if err := v.Restore("1.0.0"); err == nil || err.Error() != "cannot restore demo 1.0.0: its package is not kept on the volume" {
+	must(t, os.Remove(v.packagePath(v.State().Releases["1.0.0"].Package)))
+	must(t, os.Remove(v.Path("releases/1.0.0/start.boot")))
+	_, err := v.Repair("1.0.0")
+	const want = "release 1.0.0 is damaged: releases/1.0.0/start.boot is missing, and it cannot be restored: its package is not kept on the volume"
+	if err == nil || err.Error() != want {
 		t.Error(err)
 	}
 }
@@ -244,6 +241,8 @@ func TestLinksIntoTheImageStayWhenAPackageBringsTheSame(t *testing.T) {
 	if diff := cmp.Diff([]string{"lib/demo-1.1.0", "lib/greet-1.0.0"}, r.Own); diff != "" {
 		t.Error(diff)
 	}
+	must(t, os.Remove(v.Path("lib/demo-1.1.0/ebin/demo.beam")))
+	_, err := v.Repair("1.1.0")
+	must(t, err)
 	must(t, v.Verify("1.1.0"))
-	must(t, v.Restore("1.1.0"))
 }

@@ -41,18 +41,23 @@ func (v *Volume) Verify(version string) error {
 	return nil
 }
 
-// Restore puts back from the kept package whatever of a release is damaged.
-func (v *Volume) Restore(version string) error {
+// Repair verifies a release, and puts back from the kept package whatever of it is damaged. It returns what Verify
+// found, nil where that was nothing; with an error the release is damaged still.
+func (v *Volume) Repair(version string) (damage, err error) {
 	r, err := v.known(version)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if damage = v.Verify(version); damage == nil {
+		return nil, nil
 	}
 	if err := v.restore(r); err != nil {
-		return fmt.Errorf("cannot restore %s: %w", r.title(), err)
+		return damage, fmt.Errorf("%w, and it cannot be restored: %w", damage, err)
 	}
-	return nil
+	return damage, nil
 }
 
+// restore replaces what differs from the kept package, and nothing else.
 func (v *Volume) restore(r Release) error {
 	info, err := os.Stat(v.packagePath(r.Package))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -73,14 +73,11 @@ func (a *attempt) publish(context.Context) error {
 
 // makeWhole makes the files of a release that was on the volume before what was unpacked.
 func (a *attempt) makeWhole() error {
-	if a.Volume.Verify(a.to) == nil {
-		return nil
+	damage, err := a.Volume.Repair(a.to)
+	if err == nil && damage != nil {
+		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
 	}
-	if err := a.Volume.Restore(a.to); err != nil {
-		return err
-	}
-	a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
-	return nil
+	return err
 }
 
 // adopt is publish for a release that is on the volume already.
