@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -60,18 +61,10 @@ var variables = []variable{
 // ConfigFrom reads the configuration from an environment as os.Environ returns it. Every variable that is
 // wrong is named in the error.
 func ConfigFrom(environ []string) (Config, error) {
-	env := map[string]string{}
-	for _, kv := range environ {
-		name, value, _ := strings.Cut(kv, "=")
-		env[name] = value
-	}
 	var c Config
 	var errs []error
 	for _, v := range variables {
-		value := env[v.name]
-		if value == "" {
-			value = v.fallback
-		}
+		value := cmp.Or(lookup(environ, v.name), v.fallback)
 		if err := v.set(&c, value); err != nil {
 			errs = append(errs, fmt.Errorf("cannot use %s=%q: %w", v.name, value, err))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"theseus/agent"
 	"theseus/agent/api"
 )
 
@@ -82,21 +83,14 @@ entrypoint; every other verb asks the running agent over its control socket.
 	return root
 }
 
-// defaultSocket is the one that an agent with this environment listens on.
+// defaultSocket is the one that an agent with this environment listens on. What else may be wrong with it is for
+// run to say.
 func (c *cli) defaultSocket() string {
-	if dir := lookup(c.env, "AGENT_RUN_DIR"); dir != "" {
-		return strings.TrimRight(dir, "/") + "/agent.sock"
+	config, _ := agent.ConfigFrom(c.env)
+	if config.RunDir == "" {
+		return api.DefaultSocket
 	}
-	return api.DefaultSocket
-}
-
-func lookup(env []string, name string) string {
-	for _, kv := range env {
-		if key, value, _ := strings.Cut(kv, "="); key == name {
-			return value
-		}
-	}
-	return ""
+	return config.Socket()
 }
 
 func (c *cli) client() *api.Client { return api.NewClient(c.socket) }
