@@ -40,9 +40,8 @@ type reply struct {
 // loses terms (see package etf), drops the connection for one that it does not know, and lets a panic in
 // its decoder end the process; so only this reads and writes.
 type link struct {
-	conn     lib.NetReadWriter
-	creation uint32 // the node's
-	pid      etf.Pid
+	conn lib.NetReadWriter
+	pid  etf.Pid
 
 	writing chan struct{} // holds a token while nobody writes
 	done    chan struct{} // closed when the connection is lost and ergo through with it
@@ -64,7 +63,7 @@ type protocol struct {
 // Init is called after the handshake.
 func (p *protocol) Init(_ context.Context, conn lib.NetReadWriter, _ string, d node.HandshakeDetails) (node.ConnectionInterface, error) {
 	p.link = &link{
-		conn: conn, creation: d.Creation,
+		conn:    conn,
 		pid:     etf.Pid{Node: p.name, ID: 1, Creation: ourCreation},
 		writing: make(chan struct{}, 1),
 		done:    make(chan struct{}),

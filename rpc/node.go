@@ -115,7 +115,3 @@ func (n *Node) Done() <-chan struct{} { return n.link.done }
 
 // Connected says whether the connection stands.
 func (n *Node) Connected() bool { return !n.link.lost() }
-
-// Incarnation is the creation that the node told in the handshake. A node that init:restart/0 boots anew
-// inside its OS process has another one.
-func (n *Node) Incarnation() (creation uint32) { return n.link.creation }

@@ -22,10 +22,10 @@ type Process struct {
 	Modules []string  // what its child spec says it runs; for a dynamic one, what it says itself
 }
 
-// SupervisedProcs lists the processes that release_handler finds when it looks for those to suspend
+// supervisedProcs lists the processes that release_handler finds when it looks for those to suspend
 // (release_handler_1:get_supervised_procs/0). A suspended supervisor makes it fail, as it would make an
 // install fail.
-func (n *Node) SupervisedProcs(ctx context.Context) ([]Process, error) {
+func (n *Node) supervisedProcs(ctx context.Context) ([]Process, error) {
 	answer, err := n.Call(ctx, "release_handler_1", "get_supervised_procs")
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (n *Node) SupervisedProcs(ctx context.Context) ([]Process, error) {
 func (n *Node) Busy(ctx context.Context, modules []string, timeout time.Duration) ([]Process, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	procs, err := n.SupervisedProcs(ctx)
+	procs, err := n.supervisedProcs(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -102,13 +102,6 @@ func (n *Node) MakePermanent(ctx context.Context, version string) error {
 	return err
 }
 
-// RemoveRelease forgets a release and deletes its files (release_handler:remove_release/1). OTP also removes
-// a current one.
-func (n *Node) RemoveRelease(ctx context.Context, version string) error {
-	_, err := n.releaseHandler(ctx, "remove_release", version)
-	return err
-}
-
 // SetRemoved forgets a release and leaves its files (release_handler:set_removed/1).
 func (n *Node) SetRemoved(ctx context.Context, version string) error {
 	_, err := n.releaseHandler(ctx, "set_removed", version)
