@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`. Everything that they need beyond Docker
-# and Go they set up themselves (scripts/…, integration/otp) and say so.
+# and Go they set up themselves (scripts/apt-install, integration/otp) and say so.
 
 OTP  ?= 27
 OTPS ?= 25 27 29

@@ -75,8 +75,7 @@ debian_image() {
 
 need_mmdebstrap() {
 	command -v mmdebstrap >/dev/null && return
-	say "installing mmdebstrap with apt-get"
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
+	"$here/../../scripts/apt-install" mmdebstrap
 }
 
 present() { docker image inspect "$1" >/dev/null 2>&1; }
