@@ -5,7 +5,7 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: demo test unit integration images lint bench build clean
+.PHONY: demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -13,11 +13,16 @@ build: ## the agent, static
 demo: images-$(OTP) ## upgrade, upgrade, roll back under load, in a container
 	$(GO) run ./integration/cmd/demo -otp $(OTP) $(DEMOFLAGS)
 
-test: unit integration ## everything that guards a change
+test: unit rpc integration ## everything that guards a change
 
 unit: ## all packages but the containers' stories
 	$(GO) vet ./...
 	$(GO) test ./agent/... ./cmd/... ./rpc/... ./signals/... ./volume/... ./integration/load/...
+
+rpc: $(OTPS:%=rpc-%) ## the protocol with a node, on each OTP
+
+rpc-%: images-%
+	AGENT_TEST_OTP=$* $(GO) test -count=1 -timeout 5m ./rpc
 
 integration: $(OTPS:%=images-%) ## real containers, on each OTP
 	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -timeout 40m ./integration/...
