@@ -17,7 +17,6 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
-	"golang.org/x/sys/unix"
 )
 
 const bufferBytes = 256 << 10
@@ -30,7 +29,8 @@ type unpacker struct {
 	source  *meter // the compressed bytes
 	buf     []byte
 	sum     hash.Hash
-	made    map[string]bool // directories
+	present map[string]bool // trees of which nothing is written, because the volume has them
+	names   map[string]bool // what was seen; true is a directory
 	entries []entry
 	links   []entry // made last, so that nothing is ever written through one
 	skipped map[string]bool
@@ -159,7 +159,7 @@ func (u *unpacker) readEntry(h *tar.Header, content io.Reader) error {
 	case tar.TypeSymlink:
 		return u.addLink(name, h.Linkname)
 	}
-	return u.writeFile(name, h.FileInfo().Mode(), content)
+	return u.addFile(name, h.FileInfo().Mode(), content)
 }
 
 // checkName returns the clean form of a name, or refuses it.
@@ -216,121 +216,4 @@ func (u *unpacker) wanted(name string, kind byte) bool {
 		u.skipped[top] = true
 	}
 	return false
-}
-
-func (u *unpacker) makeDirs(name string) error {
-	if name == "." || u.made[name] {
-		return nil
-	}
-	if err := u.makeDirs(path.Dir(name)); err != nil {
-		return err
-	}
-	if err := u.dir.Mkdir(name, 0o755); err != nil {
-		return entryError(name, err)
-	}
-	u.made[name] = true
-	return nil
-}
-
-// entryError finds the words for names that do not go together.
-func entryError(name string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EISDIR):
-		return refuse(UnsafeEntry, "the package holds %q twice", name)
-	case errors.Is(err, unix.ENAMETOOLONG):
-		return nameTooLong(name)
-	}
-	return err
-}
-
-func nameTooLong(name string) error {
-	return refuse(UnsafePath, "a name in the package is too long: %.200q", name)
-}
-
-// addLink accepts links that stay within their application: nothing else is published together. A ".." that
-// is not at the front could be the parent of where another link leads.
-func (u *unpacker) addLink(name, target string) error {
-	resolved := path.Join(path.Dir(name), target)
-	if path.Clean(target) != target || path.IsAbs(target) || strings.ContainsFunc(target, isControl) || treeOf(resolved) != treeOf(name) {
-		return refuse(UnsafePath, "a link in the package leads out of %s: %q to %.200q", treeOf(name), name, target)
-	}
-	u.links = append(u.links, linkEntry(name, target))
-	return nil
-}
-
-func (u *unpacker) makeLinks() error {
-	for _, l := range u.links {
-		if err := u.makeDirs(path.Dir(l.Path)); err != nil {
-			return err
-		}
-		if err := u.dir.Symlink(l.Target, l.Path); err != nil {
-			return entryError(l.Path, err)
-		}
-	}
-	u.entries = append(u.entries, u.links...)
-	return nil
-}
-
-// writeFile keeps of the mode whether the file can be executed.
-func (u *unpacker) writeFile(name string, mode fs.FileMode, content io.Reader) error {
-	if err := u.makeDirs(path.Dir(name)); err != nil {
-		return err
-	}
-	mode = plainMode(mode)
-	f, err := u.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return entryError(name, err)
-	}
-	u.sum.Reset()
-	n, err := u.copy(f, content)
-	if err == nil {
-		err = f.Chmod(mode) // whatever the umask is
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	u.entries = append(u.entries, entry{Path: name, Mode: mode, Size: n, Sum: hex.EncodeToString(u.sum.Sum(nil))})
-	return nil
-}
-
-func plainMode(mode fs.FileMode) fs.FileMode {
-	if mode&0o111 != 0 {
-		return 0o755
-	}
-	return 0o644
-}
-
-// copy writes and hashes, within the limits.
-func (u *unpacker) copy(w io.Writer, r io.Reader) (int64, error) {
-	var copied int64
-	for {
-		n, err := r.Read(u.buf)
-		copied += int64(n)
-		u.bytes += int64(n)
-		if err := u.checkSize(); err != nil {
-			return copied, err
-		}
-		if n > 0 {
-			u.sum.Write(u.buf[:n])
-			if _, err := w.Write(u.buf[:n]); err != nil {
-				return copied, err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return copied, nil
-		}
-		if err != nil {
-			return copied, err
-		}
-	}
-}
-
-func (u *unpacker) checkSize() error {
-	if u.bytes > u.limits.UnpackedBytes {
-		return refuse(TooLarge, "the package unpacks to more than %d bytes", u.limits.UnpackedBytes)
-	}
-	if u.bytes > freeRatioBytes && u.bytes > u.limits.Ratio*u.source.n {
-		return refuse(TooLarge, "the package unpacks to more than %d times its size", u.limits.Ratio)
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -215,6 +216,45 @@ func full(version string) []member {
 		file("erts-13.1.5/bin/erlexec", "elf"),
 		file("lib/kernel-8.5.3/ebin/kernel.app", "{}."),
 		file("lib/stdlib-4.2/ebin/stdlib.app", "{}."))
+}
+
+func TestWhatTheVolumeHasIsNotWrittenAgain(t *testing.T) {
+	v := seeded(t)
+	s := stage(t, v, full("1.1.0"))
+	for _, tree := range []string{"erts-13.1.5", "lib/kernel-8.5.3", "lib/greet-1.0.0"} {
+		if _, err := os.Lstat(s.path(tree)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is in the stage: %v", tree, err)
+		}
+	}
+	if _, err := s.Publish(image(t)); err != nil {
+		t.Error(err)
+	}
+	must(t, v.Verify("1.1.0"))
+}
+
+func TestWhatMayLeaveTheVolumeIsWrittenAgain(t *testing.T) {
+	v := seeded(t)
+	publish(t, v, thin("1.1.0")) // nobody needs to keep it
+	s := stage(t, v, thin("1.1.0"))
+	must(t, v.Remove("1.1.0"))
+	if _, err := s.Publish(image(t)); err != nil {
+		t.Error(err)
+	}
+	must(t, v.Verify("1.1.0"))
+}
+
+func TestWhatLeavesTheVolumeBeforeThePublicationIsMissed(t *testing.T) {
+	v := open(t, t.TempDir())
+	r, err := stage(t, v, full("1.0.0")).Publish(Image{})
+	must(t, errors.Join(err, v.Seed(r.Version, r.Package)))
+	s := stage(t, v, full("1.1.0"))
+	must(t, v.discardTree(v.Path("lib/kernel-8.5.3")))
+	if _, err := s.Publish(image(t)); err == nil || !strings.Contains(err.Error(), "lib/kernel-8.5.3 has left the volume") {
+		t.Errorf("published without it: %v", err)
+	}
+	if isRealDir(v.ReleaseDir("1.1.0")) {
+		t.Error("the release is there")
+	}
 }
 
 func TestPackageWithItsOwnOTPNeedsNoImage(t *testing.T) {

@@ -100,6 +100,31 @@ func TestHostileEntriesAreRefused(t *testing.T) {
 	}
 }
 
+func TestNamesThatDoNotGoTogetherAreRefusedAlsoWhereNothingIsWritten(t *testing.T) {
+	const app = "lib/greet-1.0.0/ebin/greet.app" // the volume has it
+	for name, add := range map[string]member{
+		"twice":             file(app, "y"),
+		"file below a file": file(app+"/y", "y"),
+		"file over a dir":   file("lib/greet-1.0.0/ebin", "y"),
+		"link over a file":  link(app, "y"),
+		"link out":          link("lib/greet-1.0.0/x", "/etc"),
+		"link over a dir":   link("lib/greet-1.0.0/ebin", "y"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := seeded(t)
+			before := list(t, v.Path(libDir))
+			want := UnsafeEntry
+			if name == "link out" {
+				want = UnsafePath
+			}
+			refused(t, v, pack(t, append(thin("1.1.0"), add)), want)
+			if diff := cmp.Diff(before, list(t, v.Path(libDir))); diff != "" {
+				t.Errorf("lib has changed:\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestOddButLegalPackagesAreAccepted(t *testing.T) {
 	dir := func(name string) member {
 		return member{Header: tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o700}}

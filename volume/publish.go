@@ -54,7 +54,8 @@ func (s *Staged) manifest(own []string) []byte {
 }
 
 // planMoves decides for each tree whether it is moved, shared with the equal one that is there, or left to
-// the image. What is left to the image is no longer the release's own.
+// the image. What is left to the image is no longer the release's own. A tree that was there when the package was
+// staged is not in the stage.
 func (s *Staged) planMoves() ([]move, error) {
 	var moves []move
 	var own []string
@@ -66,6 +67,9 @@ func (s *Staged) planMoves() ([]move, error) {
 		}
 		if place != leftToImage {
 			own = append(own, tree)
+		}
+		if place == moved && s.present[tree] {
+			return nil, fmt.Errorf("%s has left the volume in the meantime: try again", tree)
 		}
 		if place == moved {
 			moves = append(moves, move{s.path(tree), s.volume.Path(tree)})

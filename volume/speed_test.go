@@ -58,8 +58,9 @@ func BenchmarkPublish(b *testing.B) {
 func publishHeavy(b *testing.B, v *Volume) {
 	b.Helper()
 	s := stage(b, v, heavy(b, "1.0.0"))
-	_, err := s.Publish(Image{})
+	r, err := s.Publish(Image{})
 	must(b, err)
+	must(b, v.Seed(r.Version, r.Package))
 }
 
 // heavy is a package of 20 MB in 200 files, which compress to about a half as those of OTP do: they are pieces

@@ -24,19 +24,43 @@ type Staged struct {
 	Skipped []string // what the package holds at its top that has no place on the volume
 
 	volume  *Volume
+	pkg     Package
 	dir     string
-	entries []entry // sorted, with paths as they will be on the volume
+	entries []entry         // sorted, with paths as they will be on the volume
+	present map[string]bool // trees that are on the volume already, and not in the stage
 	end     sync.Once
 	endErr  error
 }
 
 // Stage unpacks a kept package and checks all that can be checked without a node. A release of another name
-// is refused, unless name is empty. progress, which may be nil, is told the package's bytes.
+// is refused, unless name is empty. progress, which may be nil, is told the package's bytes. Trees that the volume
+// has are read and not written again; that they are the same is for Publish to find out.
 // Refusals are *PackageError.
 func (v *Volume) Stage(ctx context.Context, pkg Package, name string, progress func(done, total int64)) (*Staged, error) {
-	s := &Staged{volume: v, dir: v.agentPath("stage", newID())}
-	subject := fmt.Sprintf("the package %.12s", pkg.Digest)
-	err := v.unpackInto(ctx, s, pkg, progress)
+	return v.stage(pkg, v.treesThatStay()).fill(ctx, name, progress)
+}
+
+// stage is an empty one for a package. The trees that are present will not be written to it.
+func (v *Volume) stage(pkg Package, present map[string]bool) *Staged {
+	return &Staged{volume: v, pkg: pkg, dir: v.agentPath("stage", newID()), present: present}
+}
+
+// treesThatStay are the applications and ERTSs, links into the image included, of the releases that Remove refuses:
+// those of any other one may be gone before the publication.
+func (v *Volume) treesThatStay() map[string]bool {
+	trees := map[string]bool{}
+	state := v.State()
+	for _, version := range []string{state.Current, state.Previous} {
+		for _, tree := range state.Releases[version].needs() {
+			trees[tree] = path.Dir(tree) != releaseDir && isDir(v.Path(tree))
+		}
+	}
+	return trees
+}
+
+func (s *Staged) fill(ctx context.Context, name string, progress func(done, total int64)) (*Staged, error) {
+	subject := fmt.Sprintf("the package %.12s", s.pkg.Digest)
+	err := s.unpack(ctx, progress)
 	if err == nil {
 		err = s.check(name)
 	}
@@ -46,17 +70,17 @@ func (v *Volume) Stage(ctx context.Context, pkg Package, name string, progress f
 	if err != nil {
 		return nil, errors.Join(about(subject, err), s.Discard())
 	}
-	s.Release.Package = pkg.Digest
+	s.Release.Package = s.pkg.Digest
 	return s, nil
 }
 
-func (v *Volume) unpackInto(ctx context.Context, s *Staged, pkg Package, progress func(done, total int64)) error {
-	f, err := os.Open(v.packagePath(pkg.Digest))
+func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) error {
+	f, err := os.Open(s.volume.packagePath(s.pkg.Digest))
 	if err != nil {
 		return fmt.Errorf("cannot unpack the package: %w", err)
 	}
 	defer f.Close()
-	if err := v.checkSpace(f); err != nil {
+	if err := s.volume.checkSpace(f); err != nil {
 		return err
 	}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
@@ -68,11 +92,11 @@ func (v *Volume) unpackInto(ctx context.Context, s *Staged, pkg Package, progres
 	}
 	defer dir.Close()
 	u := &unpacker{
-		limits: v.Limits, dir: dir, buf: make([]byte, bufferBytes), sum: sha256.New(),
-		made: map[string]bool{}, skipped: map[string]bool{},
+		limits: s.volume.Limits, dir: dir, buf: make([]byte, bufferBytes), sum: sha256.New(),
+		present: s.present, names: map[string]bool{}, skipped: map[string]bool{},
 	}
-	digest, err := u.unpack(ctx, f, pkg.Size, progress)
-	if err == nil && digest != pkg.Digest {
+	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)
+	if err == nil && digest != s.pkg.Digest {
 		err = refuse(Damaged, "it is not what was received: its sha256 is %s", digest)
 	}
 	if err != nil {
@@ -214,6 +238,14 @@ func (s *Staged) placeRel(relFile string) error {
 
 func (s *Staged) path(name string) string { return filepath.Join(s.dir, name) }
 
+// source is where a file of the package can be read.
+func (s *Staged) source(name string) string {
+	if s.present[treeOf(name)] {
+		return s.volume.Path(name)
+	}
+	return s.path(name)
+}
+
 // has tells whether the release's directory holds a file of this name.
 func (s *Staged) has(name string) bool {
 	_, there := find(s.entries, path.Join(releaseDir, s.Release.Version, name))
@@ -303,9 +335,13 @@ func (s *Staged) checkLibs() error {
 func (s *Staged) markIncluded() {
 	within := map[string]bool{}
 	for _, lib := range s.Release.Libs {
-		text, err := readText(s.path(lib.dir()+"/ebin/"+lib.App+".app"), s.volume.Limits.TextBytes)
+		file := lib.dir() + "/ebin/" + lib.App + ".app"
+		if _, there := find(s.entries, file); !there {
+			continue // the image has it
+		}
+		text, err := readText(s.source(file), s.volume.Limits.TextBytes)
 		if err != nil {
-			continue // not in the package
+			continue // it is too large
 		}
 		for _, app := range includedBy(text) {
 			within[app] = true

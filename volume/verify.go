@@ -66,7 +66,7 @@ func (v *Volume) restore(r Release) error {
 	if err != nil {
 		return err
 	}
-	s, err := v.Stage(context.Background(), Package{Digest: r.Package, Size: info.Size()}, r.Name, nil)
+	s, err := v.stage(Package{Digest: r.Package, Size: info.Size()}, nil).fill(context.Background(), r.Name, nil)
 	if err != nil {
 		return err
 	}
