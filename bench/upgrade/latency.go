@@ -58,6 +58,10 @@ func setUpCalls(ctx context.Context, r *rig) ([]latency, error) {
 	if err != nil {
 		return nil, err
 	}
+	mix, err := startMix(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	a := agent.(*node).Container
 	return []latency{
 		{name: "agent status", where: a, args: []string{"agent", "status"}},
@@ -66,6 +70,7 @@ func setUpCalls(ctx context.Context, r *rig) ([]latency, error) {
 		{name: "relx ping", where: relx.Container, args: []string{"bin/demo", "ping"}},
 		{name: "relx rpc", where: relx.Container, args: []string{"bin/demo", "rpc", "erlang", "node"}},
 		{name: "relx eval", where: relx.Container, args: []string{"bin/demo", "eval", "node()."}},
+		mix,
 	}, nil
 }
 

@@ -1,7 +1,9 @@
 // Command upgrade measures what clients notice, and what an operator waits for, when a release goes from
 // 1.0.0 to 1.1.0: by the agent, by the script that relx puts into a release, by nginx in front of two
 // generations of containers, and by a plain restart. All of them run the same service under the same
-// load on the same machine, one after the other in every round. The result is Markdown on stdout.
+// load on the same machine, one after the other in every round. It also times the commands that ask a running
+// node: the agent's, those of the relx script and of a Mix release, and erl_call. The Mix release is on OTP 25
+// whatever -otp says, the one that Debian has an Elixir for. The result is Markdown on stdout.
 package main
 
 import (

@@ -62,6 +62,7 @@ func printTargets(w io.Writer, all []*result, calls []latency) {
 		rpc := call(calls, "agent rpc")
 		printRatio(w, "agent rpc / erl_call -a", rpc, call(calls, "erl_call -a"), 2.5)
 		printRatio(w, "agent rpc / relx rpc", rpc, call(calls, "relx rpc"), .15)
+		printRatio(w, "agent rpc / "+mixRPC, rpc, call(calls, mixRPC), .02)
 	}
 }
 

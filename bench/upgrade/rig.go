@@ -34,6 +34,7 @@ type rig struct {
 	demo    *images.Set
 	relx    string // image whose tag is followed by the version in it
 	nginx   string
+	mix     string // image of a Mix release
 	tools   string // directory with the timer
 	thin    variant
 	full    variant // with ERTS, OTP's applications and relx's extended start script
@@ -51,7 +52,7 @@ func prepare(ctx context.Context, session *docker.Session, cfg config, out io.Wr
 	}
 	work := filepath.Join(root, "build", "bench", cfg.otp)
 	r := &rig{
-		cfg: cfg, session: session, relx: "theseus-bench-relx:" + cfg.otp + "-", nginx: "theseus-bench-nginx",
+		cfg: cfg, session: session, relx: "theseus-bench-relx:" + cfg.otp + "-", nginx: "theseus-bench-nginx", mix: "theseus-bench-mix",
 		tools: filepath.Join(work, "tools"),
 		full:  variant{"full package", filepath.Join(work, "full")},
 		large: variant{"40 MB package", filepath.Join(work, "large")},
@@ -93,6 +94,9 @@ func (r *rig) buildImages(ctx context.Context, root string, out io.Writer) error
 		}.Run(ctx, out))
 	}
 	errs = append(errs, docker.Build{Dir: here, File: "nginx.Dockerfile", Tag: r.nginx}.Run(ctx, out))
+	if r.cfg.calls > 0 {
+		errs = append(errs, r.buildMix(ctx, root, out))
+	}
 	return errors.Join(errs...)
 }
 

@@ -42,7 +42,7 @@ func Prepare(ctx context.Context, s *docker.Session, otp string, out io.Writer) 
 	if err != nil {
 		return nil, err
 	}
-	if err := bases(ctx, root, otp, out); err != nil {
+	if err := Bases(ctx, root, otp, out); err != nil {
 		return nil, err
 	}
 	image := cmp.Or(os.Getenv("AGENT_TEST_IMAGE"), "theseus-demo")
@@ -80,7 +80,8 @@ func (s *Set) copyPackages(ctx context.Context, session *docker.Session, image s
 	return nil
 }
 
-func bases(ctx context.Context, root, otp string, out io.Writer) error {
+// Bases provides the base images of one OTP version under their official names.
+func Bases(ctx context.Context, root, otp string, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "integration", "otp", "build.sh"), otp)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {
