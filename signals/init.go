@@ -75,6 +75,7 @@ func New(log *slog.Logger) (*Init, error) {
 	signal.Notify(i.pipe, unix.SIGPIPE)
 	signal.Notify(i.ignored, ignoredSignals...)
 	signal.Notify(i.child, unix.SIGCHLD)
+	unignore()
 	restoreNofile()
 	closeOnExec()
 	if os.Getpid() == 1 {

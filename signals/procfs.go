@@ -3,6 +3,7 @@ package signals
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,6 +29,10 @@ func children() []int {
 // closeOnExec marks all open files but the three standard ones, for whoever started the agent may have left
 // some open. What Go opens is marked anyway.
 func closeOnExec() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	// A kernel before 5.11, or a seccomp profile that does not know it.
 	files, _ := os.ReadDir("/proc/self/fd")
 	for _, file := range files {
 		if fd, err := strconv.Atoi(file.Name()); err == nil && fd > 2 {

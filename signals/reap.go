@@ -29,19 +29,26 @@ func (i *Init) reap() (again <-chan time.Time) {
 
 // deadChild is the pid of a child that can be waited for, 0 when there is none. It stays as it is.
 func deadChild() int {
+	pid, _ := waitable(unix.WEXITED | unix.WNOHANG)
+	return pid
+}
+
+// waitable is the pid of a child that one of the waitid(2) options is true of, 0 with WNOHANG when there is
+// none. It stays as it is.
+func waitable(options int) (int, error) {
 	var info unix.Siginfo
 	for {
-		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			break
+		err := unix.Waitid(unix.P_ALL, 0, &info, options|unix.WNOWAIT, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
 		}
+		// For SIGCHLD a pid follows the three common fields, aligned as a pointer is (sigaction(2)).
+		return int((*struct {
+			_   [3]int32
+			_   [0]uintptr
+			pid int32
+		})(unsafe.Pointer(&info)).pid), err
 	}
-	// For SIGCHLD a pid follows the three common fields, aligned as a pointer is (sigaction(2)).
-	return int((*struct {
-		_   [3]int32
-		_   [0]uintptr
-		pid int32
-	})(unsafe.Pointer(&info)).pid)
 }
 
 // collect takes the status of pid if it is a dead orphan.

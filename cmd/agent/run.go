@@ -13,8 +13,9 @@ import (
 const gcPercent = 25
 
 func (c *cli) runCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "run",
+	var raw rawFlags
+	cmd := &cobra.Command{
+		Use:   "run [--raw -- COMMAND [ARGS…]]",
 		Short: "Be PID 1: boot the release on the volume and keep it",
 		Long: `Run opens the volume, unpacks the image's package where the volume is empty (or the image is new), decides
 what to boot and says why, launches the BEAM, and answers on the control socket. TERM and INT stop the node
@@ -22,12 +23,23 @@ in an orderly way. The exit status is the node's own.
 
   ENTRYPOINT ["agent", "run"]
 
+With --raw it is PID 1 for any command instead, and nothing else: it forwards every signal to the command,
+reaps orphans, hands over the terminal, and ends as the command does. What the command leaves running has
+TERM and --grace to end. Signals 32 and 34 are the C library's and cannot be forwarded.
+
+  ENTRYPOINT ["agent", "run", "--raw", "--", "/usr/bin/server", "--port", "80"]
+
 ENVIRONMENT
 ` + agent.Help() + `
 EXIT STATUS
-  the node's own, 128+n where signal n killed it; 1 where no node could be launched; 2 usage`,
-		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  the node's own, 128+n where signal n killed it; 1 where no node could be launched; 2 usage
+  with --raw the command's own, 128+n where signal n killed it; 126 where it cannot be executed, 127 where
+  it is not to be found`,
+		Args: raw.args,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if raw.on {
+				return c.runRaw(raw, given)
+			}
 			config, err := agent.ConfigFrom(c.env)
 			if err != nil {
 				return usageError{err}
@@ -38,6 +50,8 @@ EXIT STATUS
 			return err
 		},
 	}
+	raw.define(cmd)
+	return cmd
 }
 
 // handler writes the agent's own lines, which must be told from the node's on the same stderr.
