@@ -67,10 +67,11 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	if err := makeRunDir(a.config.RunDir); err != nil {
 		return 1, err
 	}
+	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
 	var actors sync.WaitGroup
 	reaping, endReaping := context.WithCancel(context.WithoutCancel(ctx))
 	actors.Go(func() { a.report("the reaper", a.init.Run(reaping)) })
-	actors.Go(func() { a.awaitStop(ctx) })
+	actors.Go(func() { a.listen(reaping) })
 	defer actors.Wait()
 	defer endReaping()
 	defer a.stop()
@@ -79,7 +80,6 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
 	a.engine = &upgrade.Engine{
 		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
@@ -93,6 +93,10 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	actors.Go(func() { a.report("the control socket", control.Serve(ctx, listener, policy, a, a.log)) })
 
 	boot, err := a.prepare(ctx, image)
+	if ctx.Err() != nil {
+		a.log.Info("the agent was told to stop before it launched a node")
+		return 0, nil
+	}
 	if err != nil {
 		return 1, err
 	}
@@ -107,16 +111,6 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 func (a *agent) report(actor string, err error) {
 	if err != nil {
 		a.log.Error(actor+" ended; the node runs on", "err", err)
-	}
-}
-
-// awaitStop turns the first TERM, INT or QUIT into one orderly stop.
-func (a *agent) awaitStop(ctx context.Context) {
-	select {
-	case sig := <-a.init.Stops():
-		a.log.Info("stopping the node", "signal", sig.String())
-		a.stop()
-	case <-ctx.Done():
 	}
 }
 

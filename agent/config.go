@@ -24,17 +24,20 @@ const (
 
 // Config is everything that the agent can be told. All of it has defaults that fit a container.
 type Config struct {
-	Volume      string        // release root, writable
-	Seed        string        // the image's package: a file, or a directory that holds exactly one
-	SeedPolicy  SeedPolicy    //
-	RunDir      string        // private, on a tmpfs: socket, cookie
-	StopTimeout time.Duration // from TERM to KILL; below Docker's 10 s
-	BootTimeout time.Duration // from launch until all applications run
-	Settle      time.Duration // how long an installed release is watched before it is made permanent
-	Nofile      uint64        // cap of the node's soft limit of open files; 0 leaves it
-	DistPort    int           // of the node's distribution on loopback; 0 picks a free one at each boot
-	AllowUIDs   []uint32      // users beside root and the agent's own that may use the socket
-	LogJSON     bool          // the agent's own lines on stderr as JSON
+	Volume       string        // release root, writable
+	Seed         string        // the image's package: a file, or a directory that holds exactly one
+	SeedPolicy   SeedPolicy    //
+	RunDir       string        // private, on a tmpfs: socket, cookie
+	StopTimeout  time.Duration // from TERM to KILL; below Docker's 10 s
+	BootTimeout  time.Duration // from launch until all applications run
+	Restart      RestartPolicy // what follows when the node ends and nobody asked for it
+	RestartDelay time.Duration // before the first restart of a row; each further one waits twice as long
+	RestartLimit int           // restarts in a row before the agent gives up; 0 is no limit
+	Settle       time.Duration // how long an installed release is watched before it is made permanent
+	Nofile       uint64        // cap of the node's soft limit of open files; 0 leaves it
+	DistPort     int           // of the node's distribution on loopback; 0 picks a free one at each boot
+	AllowUIDs    []uint32      // users beside root and the agent's own that may use the socket
+	LogJSON      bool          // the agent's own lines on stderr as JSON
 }
 
 // variable is one environment variable that sets one field.
@@ -51,6 +54,9 @@ var variables = []variable{
 	{"AGENT_RUN_DIR", "/run/agent", "private directory on a tmpfs for socket and cookie", absPath(func(c *Config) *string { return &c.RunDir })},
 	{"AGENT_STOP_TIMEOUT", "7s", "from the request to stop until the node is killed", duration(func(c *Config) *time.Duration { return &c.StopTimeout })},
 	{"AGENT_BOOT_TIMEOUT", "60s", "from launch until all applications run", duration(func(c *Config) *time.Duration { return &c.BootTimeout })},
+	{"AGENT_RESTART", "", "when the node ends unasked: never, on-failure, always; unset is never, or on-failure where vm.args has -heart", restartPolicy},
+	{"AGENT_RESTART_DELAY", "1s", "before the first restart in a row, twice as long before each further one, up to 1m", duration(func(c *Config) *time.Duration { return &c.RestartDelay })},
+	{"AGENT_RESTART_LIMIT", "10", "restarts in a row before the agent ends with the node's status, 0 = no limit; 1m up begins anew", number(func(c *Config, n uint64) { c.RestartLimit = int(n) }, 1<<20)},
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent", duration(func(c *Config) *time.Duration { return &c.Settle })},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
 	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
@@ -138,6 +144,14 @@ func seedPolicy(c *Config, value string) error {
 	c.SeedPolicy = SeedPolicy(value)
 	if !slices.Contains([]SeedPolicy{SeedNewer, SeedVolume, SeedImage}, c.SeedPolicy) {
 		return errors.New("it is none of newer, volume, image")
+	}
+	return nil
+}
+
+func restartPolicy(c *Config, value string) error {
+	c.Restart = RestartPolicy(value)
+	if !slices.Contains([]RestartPolicy{RestartUnset, RestartNever, RestartOnFailure, RestartAlways}, c.Restart) {
+		return errors.New("it is none of never, on-failure, always")
 	}
 	return nil
 }

@@ -22,11 +22,13 @@ type incarnation struct {
 	target  rpc.Target
 	process *signals.Process
 	since   time.Time
+	dump    string // where it writes a crash dump
 
 	// Guarded by the keeper's lock.
 	version  string // of what it runs now
 	release  volume.Release
 	up, down bool
+	dumped   bool // a crash dump was asked for
 
 	mu   sync.Mutex
 	conn *rpc.Node

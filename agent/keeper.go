@@ -7,70 +7,65 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"theseus/agent/api"
 	"theseus/agent/upgrade"
 	"theseus/signals"
 	"theseus/volume"
 )
 
-const (
-	termResend = 300 * time.Millisecond // TERM is swallowed for most of a BEAM's boot
-	sweepTime  = time.Second            // for the port programs that a dead node left, before they are killed
-)
-
-// keeper keeps the node: it launches it, says what it is doing, and decides what follows when it ends.
-//
-//	the node ends         because it was told to stop     the agent ends with its status
-//	                      because of restart or protect   the release named there is booted
-//	                      unasked                         the agent ends with its status, and says so
+// keeper keeps the node: it launches it, says what it is doing, and when it ends does what the policy has for that
+// (policy.go). How it is told to stop is in stopping.go.
 type keeper struct {
 	config  Config
 	environ []string
 	volume  *volume.Volume
 	init    *signals.Init
 	journal *journal
+	dumps   dumps
+	grace   context.Context    // of the node that is told to stop: done when its time is up early
+	hurry   context.CancelFunc // ends grace
 
 	mu       sync.Mutex
 	node     *incarnation
 	protect  string        // boots when the node ends unasked
 	next     string        // boots when the node has ended, as restart asked
 	stopping bool          // the agent ends with the node
+	deadline time.Time     // of the node that is told to stop
+	restarts api.Restarts  // of the node, by anybody
+	row      int           // restarts by the policy, in a row
+	first    string        // crash dump of that row
 	changed  chan struct{} // closed and replaced whenever something above changes
 }
 
 func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init, j *journal) *keeper {
-	return &keeper{config: c, environ: environ, volume: v, init: init, journal: j, changed: make(chan struct{})}
+	grace, hurry := context.WithCancel(context.Background())
+	return &keeper{
+		config: c, environ: environ, volume: v, init: init, journal: j, changed: make(chan struct{}),
+		dumps: dumps{dir: v.Path("log")}, grace: grace, hurry: hurry,
+	}
 }
 
 // run keeps the node until ctx is done or the node ends and nothing is to follow it. It returns the status
 // that the agent ends with.
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
+	defer k.hurry()
 	for ctx.Err() == nil {
 		node, err := k.launch(version)
 		if err != nil {
 			return 1, err
 		}
-		exit := k.live(ctx, node)
+		end := k.live(ctx, node)
 		k.sweep(ctx, node)
-		name, ran := k.runs(node)
-		next, why := k.follow(ctx)
-		k.journal.note("node.ended", fmt.Sprintf("the node of %s %s ended: %s; %s", name, ran, exit, why),
-			map[string]any{"version": ran, "status": exit.Status()})
-		if next == "" {
-			return exit.Status(), nil
+		next := k.follow(ctx, node, end)
+		if next.action == endAgent {
+			return end.exit.Status(), nil
 		}
-		version = next
+		k.pause(ctx, next.delay)
+		version = next.version
 	}
 	return 0, nil // told to stop while there was no node
-}
-
-// sweep ends the port programs that the node left, so that the next one finds its ports and files free.
-func (k *keeper) sweep(ctx context.Context, node *incarnation) {
-	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
-	defer cancel()
-	if n := k.init.Sweep(brief, node.marker()); n > 0 {
-		k.journal.note("node.swept", fmt.Sprintf("what the node left was ended, processes: %d", n), nil)
-	}
 }
 
 // launch starts the process of one incarnation. The release_handler's files are derived anew before it.
@@ -82,24 +77,31 @@ func (k *keeper) launch(version string) (*incarnation, error) {
 	if err := k.volume.Derive(version); err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	l, err := newLaunch(k.config, k.volume, release, k.environ)
+	dump, environ := k.dumpInto(k.environ)
+	l, err := newLaunch(k.config, k.volume, release, environ)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	node := newIncarnation(release, l.target)
+	node.dump = dump
 	l.command.Env = append(l.command.Env, node.marker())
 	node.process, err = k.init.Start(l.command)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
+	preferNode(node.process.Pid())
 	k.update(func() { k.node, k.next = node, "" }) // a restart that was asked for meanwhile has happened
 	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
 		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
+	if k.config.Restart == RestartUnset && k.policy(version) != RestartNever {
+		k.journal.note("restart.policy", "vm.args has -heart and AGENT_RESTART is unset: it is "+string(k.policy(version)), nil)
+	}
 	return node, nil
 }
 
 // live follows one incarnation to its end, which it brings about when ctx is done.
-func (k *keeper) live(ctx context.Context, node *incarnation) signals.Exit {
+func (k *keeper) live(ctx context.Context, node *incarnation) ending {
+	kills := oomKills("/")
 	booting, cancel := context.WithCancel(ctx)
 	var boot sync.WaitGroup
 	boot.Go(func() { k.awaitBoot(booting, node) })
@@ -113,7 +115,8 @@ func (k *keeper) live(ctx context.Context, node *incarnation) signals.Exit {
 	boot.Wait()
 	node.disconnect()
 	k.update(func() { node.down = true })
-	return node.process.Exit()
+	exit := node.process.Exit()
+	return ending{exit: exit, oom: exit.Signal == unix.SIGKILL && oomKills("/") > kills}
 }
 
 // awaitBoot tells when the node is up. A node that is late is reported, and goes on.
@@ -131,31 +134,6 @@ func (k *keeper) awaitBoot(ctx context.Context, node *incarnation) {
 	k.update(func() { node.up = true })
 	k.journal.note("node.started", fmt.Sprintf("%s %s runs, %s after its launch", node.release.Name, node.version,
 		time.Since(node.since).Round(time.Millisecond)), map[string]any{"version": node.version, "ms": time.Since(node.since).Milliseconds()})
-}
-
-// end asks the node to stop, and kills it when the budget is spent.
-func (k *keeper) end(node *incarnation) {
-	node.process.Stop(context.Background(), termResend, k.config.StopTimeout)
-}
-
-// follow decides what is booted after an end; nothing when the agent is to end as well.
-func (k *keeper) follow(ctx context.Context) (version, why string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	next, protect := k.next, k.protect
-	k.next = ""
-	switch {
-	case ctx.Err() != nil:
-		return "", "the agent was told to stop"
-	case next != "":
-		return next, "it is restarted into " + next
-	case protect != "":
-		if op := k.volume.State().Operation; op != nil && op.Phase == volume.PhaseCommitted {
-			return op.To, "the upgrade is committed, so " + op.To + " is booted"
-		}
-		return protect, "an upgrade was under way, so " + protect + " is booted"
-	}
-	return "", "nobody asked for it, so the agent ends with its status"
 }
 
 // runs is what an incarnation runs, or ran last.
@@ -198,8 +176,8 @@ var errStopping = errors.New("the agent is about to stop")
 func (k *keeper) Running() (upgrade.Incarnation, string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if state := k.state(); state != api.NodeRunning {
-		return nil, "", fmt.Errorf("the node is %s", state)
+	if k.state() != api.NodeRunning {
+		return nil, "", k.absent()
 	}
 	return k.node, k.node.version, nil
 }
@@ -242,6 +220,8 @@ func (k *keeper) Await(ctx context.Context, old upgrade.Incarnation) error {
 // state is what the node is doing. The caller holds the lock.
 func (k *keeper) state() string {
 	switch {
+	case k.node != nil && k.node.down && !k.restarts.Next.IsZero():
+		return api.NodeRestarting
 	case k.node == nil || k.node.down:
 		return api.NodeDown
 	case k.stopping || k.next != "":
@@ -256,7 +236,7 @@ func (k *keeper) state() string {
 func (k *keeper) snapshot() (api.Node, volume.Release) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := api.Node{State: k.state()}
+	n := api.Node{State: k.state(), Restarts: k.restarts}
 	if k.node == nil {
 		return n, volume.Release{}
 	}
@@ -272,7 +252,15 @@ func (k *keeper) current() (*incarnation, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.node == nil || k.node.down {
-		return nil, errors.New("the node is down")
+		return nil, k.absent()
 	}
 	return k.node, nil
+}
+
+// absent says why what needs a node that runs cannot be done. The caller holds the lock.
+func (k *keeper) absent() error {
+	if state := k.state(); state != api.NodeRestarting {
+		return fmt.Errorf("the node is %s", state)
+	}
+	return fmt.Errorf("the node is down, and restarted in %s", time.Until(k.restarts.Next).Round(time.Second))
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,6 +38,7 @@ type kept struct {
 
 func keep(t *testing.T, nodes map[string]string) kept {
 	t.Helper()
+	t.Parallel()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	init, err := signals.New(log)
 	if err != nil {
@@ -65,6 +67,9 @@ func makeVolume(t *testing.T, nodes map[string]string) *volume.Volume {
 			dir + "sys.config":                       "[].",
 			dir + "node":                             script,
 		})
+	}
+	if err := v.Seed("1.0.0", "digest"); err != nil {
+		t.Fatal(err)
 	}
 	return v
 }
@@ -151,9 +156,11 @@ func (k kept) lives() []string {
 
 func TestTheAgentEndsWithTheStatusOfANodeThatEndsUnasked(t *testing.T) {
 	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -KILL $$": 137, "kill -ABRT $$": 134} {
-		if got := keep(t, map[string]string{"1.0.0": script}).run(t.Context(), "1.0.0"); got != want {
-			t.Errorf("%s: the agent ends with %d, not %d", script, got, want)
-		}
+		t.Run(script, func(t *testing.T) {
+			if got := keep(t, map[string]string{"1.0.0": script}).run(t.Context(), "1.0.0"); got != want {
+				t.Errorf("the agent ends with %d, not %d", got, want)
+			}
+		})
 	}
 }
 
@@ -231,8 +238,8 @@ func TestARestartThatComesTooLateIsForgotten(t *testing.T) {
 	if state := k.state(); state != api.NodeBooting {
 		t.Errorf("the node is %s", state)
 	}
-	if next, _ := k.follow(t.Context()); next != "" {
-		t.Errorf("its end is followed by %s", next)
+	if next := k.follow(t.Context(), node, ending{}); next.action != endAgent {
+		t.Errorf("its end is followed by %s", next.version)
 	}
 }
 
@@ -247,6 +254,70 @@ func TestWhoWaitsForTheNodeHearsThatTheAgentStops(t *testing.T) {
 		t.Errorf("waited, and heard %v", err)
 	}
 	<-over
+}
+
+// counts gives each launch of a script its number.
+const counts = "echo x >>launches; n=$(grep -c x launches); "
+
+func TestANodeThatFailsIsRestartedUntilThePolicyGivesUp(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": counts + "exit $n"})
+	k.config.Restart, k.config.RestartDelay, k.config.RestartLimit = RestartOnFailure, time.Millisecond, 3
+	if got := k.run(t.Context(), "1.0.0"); got != 4 {
+		t.Errorf("the agent ends with %d", got)
+	}
+	node, _ := k.snapshot()
+	if node.Restarts.Count != 3 || node.Restarts.Last != "exit status 3" {
+		t.Errorf("restarts: %+v", node.Restarts)
+	}
+}
+
+func TestANodeThatWasSteadyBeginsANewRowOfRestarts(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": counts + "exit $n"})
+	k.config.Restart, k.config.RestartDelay, k.config.RestartLimit = RestartAlways, time.Millisecond, 3
+	node, err := k.launch("1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exit := node.process.Exit()
+	k.row, k.first, node.up, node.since = 3, "the first dump", true, time.Now().Add(-2*steadyTime)
+	if r := k.follow(t.Context(), node, ending{exit: exit}); r.action != bootLater || k.row != 1 || k.first != "" {
+		t.Errorf("%+v, %d in a row", r, k.row)
+	}
+}
+
+func TestAStopDuringTheBackOffEndsTheAgentAtOnce(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": "exit 7"})
+	k.config.Restart, k.config.RestartDelay, k.config.RestartLimit = RestartAlways, time.Hour, 3
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan int)
+	go func() { over <- k.run(ctx, "1.0.0") }()
+	k.await("the back-off", func() bool { return k.state() == api.NodeRestarting })
+	if _, _, err := k.Running(); err == nil || !strings.Contains(err.Error(), "the node is down, and restarted in ") {
+		t.Errorf("who needs the node hears %v", err)
+	}
+	stop()
+	if got := <-over; got != 0 {
+		t.Errorf("the agent ends with %d", got)
+	}
+}
+
+func TestTheBackOffLastsAsLongAsItIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{changed: make(chan struct{})}
+		begun := time.Now()
+		k.pause(t.Context(), maxDelay)
+		if took := time.Since(begun); took != maxDelay {
+			t.Errorf("%s", took)
+		}
+	})
+}
+
+func TestHeartInVMArgsMakesTheAgentTheRestarter(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": waits})
+	write(t, filepath.Join(k.volume.ReleaseDir("1.0.0"), "vm.args"), "-heart\n")
+	if got := k.policy(k.volume.State().Releases["1.0.0"].Version); got != RestartOnFailure {
+		t.Errorf("the policy is %s", got)
+	}
 }
 
 func TestAReleaseThatIsNotThereIsNotBooted(t *testing.T) {

@@ -92,8 +92,7 @@ func nodeEnv(v *volume.Volume, release volume.Release, environ []string, bindir,
 		"RELEASE_ROOT_DIR": v.Root(), "REL_NAME": release.Name, "RELEASE_NAME": release.Name, "RELEASE_VSN": release.Version,
 	}
 	defaults := map[string]string{
-		"ERL_CRASH_DUMP": v.Path("log", "erl_crash.dump"), "ERL_CRASH_DUMP_SECONDS": "10",
-		"ERL_CRASH_DUMP_BYTES": "268435456", "PATH": "/usr/bin:/bin",
+		"ERL_CRASH_DUMP_SECONDS": "10", "ERL_CRASH_DUMP_BYTES": strconv.Itoa(dumpBytes), "PATH": "/usr/bin:/bin",
 	}
 	env := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")

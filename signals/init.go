@@ -11,7 +11,8 @@
 //
 //	TERM INT QUIT                          a request to stop, delivered by Stops; never forwarded as such,
 //	                                       since INT or QUIT halts a BEAM without init:stop or freezes it
-//	HUP USR1 USR2 ABRT ALRM WINCH IO PWR   nothing; logged once each, since putting an init in front of the
+//	USR1                                   a request for a crash dump, delivered by Dumps
+//	HUP USR2 ABRT ALRM WINCH IO PWR        nothing; logged once each, since putting an init in front of the
 //	                                       BEAM must not make them deadlier than they were
 //	PIPE                                   nothing; writing to a closed stdout is an error, not an end
 //	CHLD                                   a child to look at
@@ -36,7 +37,7 @@ import (
 var (
 	stopSignals    = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT}
 	ignoredSignals = []os.Signal{
-		unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGABRT,
+		unix.SIGHUP, unix.SIGUSR2, unix.SIGABRT,
 		unix.SIGALRM, unix.SIGWINCH, unix.SIGIO, unix.SIGPWR,
 	}
 )
@@ -49,6 +50,7 @@ const secondLook = 50 * time.Millisecond
 type Init struct {
 	log     *slog.Logger
 	stops   chan os.Signal
+	dumps   chan os.Signal
 	ignored chan os.Signal
 	pipe    chan os.Signal
 	child   chan os.Signal
@@ -66,12 +68,14 @@ func New(log *slog.Logger) (*Init, error) {
 	i := &Init{
 		log:        log,
 		stops:      make(chan os.Signal, 16),
+		dumps:      make(chan os.Signal, 1),
 		ignored:    make(chan os.Signal, 16),
 		pipe:       make(chan os.Signal, 1),
 		child:      make(chan os.Signal, 1),
 		supervised: make(map[int]bool),
 	}
 	signal.Notify(i.stops, stopSignals...)
+	signal.Notify(i.dumps, unix.SIGUSR1)
 	signal.Notify(i.pipe, unix.SIGPIPE)
 	signal.Notify(i.ignored, ignoredSignals...)
 	signal.Notify(i.child, unix.SIGCHLD)
@@ -112,6 +116,9 @@ func (i *Init) Run(ctx context.Context) error {
 // Stops delivers each TERM, INT and QUIT that the agent receives, a request to stop the node in an orderly
 // way. Several of one kind within a moment may arrive as one.
 func (i *Init) Stops() <-chan os.Signal { return i.stops }
+
+// Dumps delivers USR1, a request for a crash dump of the node. Several within a moment may arrive as one.
+func (i *Init) Dumps() <-chan os.Signal { return i.dumps }
 
 // Orphans is the number of orphans reaped so far.
 func (i *Init) Orphans() uint64 { return i.orphans.Load() }

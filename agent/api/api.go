@@ -95,18 +95,28 @@ type Status struct {
 
 // Node states.
 const (
-	NodeBooting  = "booting"  // launched; its applications are starting
-	NodeRunning  = "running"  // all applications of the release run
-	NodeStopping = "stopping" // told to stop
-	NodeDown     = "down"     // no process
+	NodeBooting    = "booting"    // launched; its applications are starting
+	NodeRunning    = "running"    // all applications of the release run
+	NodeStopping   = "stopping"   // told to stop
+	NodeDown       = "down"       // no process
+	NodeRestarting = "restarting" // no process; it is launched again at Restarts.Next
 )
 
 // Node is the BEAM as the agent sees it.
 type Node struct {
-	State string    `json:"state"`
-	Name  string    `json:"name"`
-	PID   int       `json:"pid,omitempty"`
-	Since time.Time `json:"since,omitzero"` // of this incarnation's launch
+	State    string    `json:"state"`
+	Name     string    `json:"name"`
+	PID      int       `json:"pid,omitempty"`
+	Since    time.Time `json:"since,omitzero"` // of this incarnation's launch
+	Restarts Restarts  `json:"restarts"`
+}
+
+// Restarts are the launches of the node after its first one, whoever asked for them.
+type Restarts struct {
+	Count int       `json:"count"`          // since the agent's start
+	Last  string    `json:"last,omitempty"` // how the node ended before the last of them
+	At    time.Time `json:"at,omitzero"`    // when that was
+	Next  time.Time `json:"next,omitzero"`  // when a node that is down is launched again
 }
 
 // Volume is the release root.

@@ -33,7 +33,10 @@ func (c *cli) tellStatus(s api.Status) {
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	fmt.Fprintf(w, "release\t%s %s (%s)\n", s.Release.Name, s.Release.Version, s.Release.Status)
-	fmt.Fprintf(w, "node\t%s %s%s\n", s.Node.State, s.Node.Name, pid(s.Node))
+	fmt.Fprintf(w, "node\t%s %s%s\n", state(s.Node), s.Node.Name, pid(s.Node))
+	if r := s.Node.Restarts; r.Count > 0 {
+		fmt.Fprintf(w, "restarts\t%d, the last %s ago: %s\n", r.Count, time.Since(r.At).Round(time.Second), r.Last)
+	}
 	fmt.Fprintf(w, "boots next\t%s\n", s.Volume.Current)
 	if s.Volume.Previous != "" {
 		fmt.Fprintf(w, "rollback to\t%s\n", s.Volume.Previous)
@@ -43,6 +46,14 @@ func (c *cli) tellStatus(s api.Status) {
 		fmt.Fprintf(w, "upgrade\t%s from %s to %s is %s\n", s.Upgrade.ID, s.Upgrade.From, s.Upgrade.To, s.Upgrade.State)
 	}
 	fmt.Fprintf(w, "agent\t%s, pid %d, up %s\n", s.Agent.Version, s.Agent.PID, time.Since(s.Agent.Since).Round(time.Second))
+}
+
+// state is what the node does, and for how long it stays down.
+func state(n api.Node) string {
+	if n.State != api.NodeRestarting {
+		return n.State
+	}
+	return fmt.Sprintf("%s in %s", n.State, max(0, time.Until(n.Restarts.Next)).Round(time.Second))
 }
 
 func pid(n api.Node) string {

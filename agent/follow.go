@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/volume"
+)
+
+// follow decides what follows the node's end, and tells it.
+func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruling {
+	var r ruling
+	k.update(func() {
+		end.stopping, end.restart, end.protect, end.dump = ctx.Err() != nil, k.next, k.protected(), node.dumped
+		if node.up && time.Since(node.since) >= steadyTime {
+			k.row, k.first = 0, ""
+		}
+		end.restarts = k.row
+		k.next = ""
+		r = k.schedule(end, rule(end, k.policy(node.version), k.config.RestartLimit))
+	})
+	k.tell(node, end, r)
+	return r
+}
+
+// protected is what boots when the node ends in the course of an upgrade: the old release before the commit.
+func (k *keeper) protected() string {
+	op := k.volume.State().Operation
+	if k.protect != "" && op != nil && op.Phase == volume.PhaseCommitted {
+		return op.To
+	}
+	return k.protect
+}
+
+// policy is what is in force for a release.
+func (k *keeper) policy(version string) RestartPolicy {
+	args, err := readVMArgs(k.volume.ReleaseDir(version))
+	return policyFor(k.config.Restart, err == nil && args.has("-heart"))
+}
+
+// schedule notes a restart. What the policy boots is what a start of the container would: the permanent release.
+func (k *keeper) schedule(end ending, r ruling) ruling {
+	if r.action == endAgent {
+		return r
+	}
+	k.restarts = api.Restarts{Count: k.restarts.Count + 1, Last: end.String(), At: time.Now()}
+	if r.action == bootLater {
+		r.version = k.volume.State().Current
+		r.delay = delay(k.config.RestartDelay, k.row, rand.Float64()) //nolint:gosec // no secret
+		k.restarts.Next = time.Now().Add(r.delay)
+		k.row++
+		r.why = fmt.Sprintf("%s in %s, number %d in a row", r.why, r.delay.Round(time.Millisecond), k.row)
+	}
+	return r
+}
+
+// tell records how the node ended, and what follows.
+func (k *keeper) tell(node *incarnation, end ending, r ruling) {
+	name, version := k.runs(node)
+	attrs := map[string]any{"version": version, "status": end.exit.Status(), "reason": end.String()}
+	message := fmt.Sprintf("the node of %s %s ended: %s; %s", name, version, end, r.why)
+	if text, there := slogan(node.dump); there {
+		k.first = cmp.Or(k.first, node.dump)
+		attrs["dump"], attrs["slogan"] = node.dump, text
+		message += fmt.Sprintf("; its crash dump is %s: %s", node.dump, text)
+	}
+	if r.action != endAgent {
+		attrs["boots"], attrs["delay_ms"] = r.version, r.delay.Milliseconds()
+	}
+	k.journal.note("node.ended", message, attrs)
+}
+
+// pause waits until the restart is due, or ctx is done.
+func (k *keeper) pause(ctx context.Context, d time.Duration) {
+	due := time.NewTimer(d)
+	defer due.Stop()
+	select {
+	case <-due.C:
+	case <-ctx.Done():
+	}
+	k.update(func() { k.restarts.Next = time.Time{} })
+}
