@@ -19,7 +19,7 @@ func (c *cli) runCommand() *cobra.Command {
 		Short: "Be PID 1: boot the release on the volume and keep it",
 		Long: `Run opens the volume, unpacks the image's package where the volume is empty (or the image is new), decides
 what to boot and says why, launches the BEAM, and answers on the control socket. TERM and INT stop the node
-in an orderly way. The exit status is the node's own.
+in an orderly way, QUIT does so fast, USR1 has it write a crash dump. The exit status is the node's own.
 
   ENTRYPOINT ["agent", "run"]
 

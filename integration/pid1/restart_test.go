@@ -1,0 +1,128 @@
+package pid1_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/integration/docker"
+	"theseus/integration/images"
+	"theseus/integration/ship"
+)
+
+func TestANodeThatIsKilledIsRestartedUnderThePolicyAndStatusTellsIt(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=20ms")
+		s.KillNode()
+		s.AwaitEvent("node.ended")
+		s.Serves(images.Seed)
+		node := s.Status().Node
+		if node.Restarts.Count != 1 || node.Restarts.Last != "killed by SIGKILL" {
+			t.Errorf("restarts: %+v", node.Restarts)
+		}
+		endsWith(s, "init:stop() in the node", 0, func() { s.Agent(nil, "rpc", "init", "stop") })
+	})
+}
+
+// leftovers are ports that do not end with their node, each in its own way.
+const leftovers = `open_port({spawn, "sleep 4711"}, [nouse_stdio]), os:cmd("nohup sleep 4712 >/dev/null 2>&1 &"), inet:gethostbyname("localhost").`
+
+func TestNothingOfADeadNodeIsLeftWhenTheNextOneStarts(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=20ms")
+		go s.Exec(t.Context(), docker.Exec{Args: []string{"sleep", "4713"}})
+		for count, end := range []func(){s.KillNode, func() { s.Agent(nil, "rpc", "init", "stop") }} {
+			s.Must(s.Await(t.Context(), "the operator's own process", ship.Patience, func(ctx context.Context) error {
+				_, err := s.Output(ctx, "sh", "-c", "grep -lz 4713 /proc/[0-9]*/cmdline")
+				return err
+			}))
+			eval(s, leftovers)
+			end()
+			s.Must(s.Await(t.Context(), "the restart", ship.Patience, func(context.Context) error {
+				if got := s.Status().Node.Restarts.Count; got != count+1 {
+					return errRestarts(got)
+				}
+				return s.Healthy(t.Context())
+			}))
+			left, err := s.Output(t.Context(), "sh", "-c", `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null; echo; done`)
+			s.Must(err)
+			if strings.Contains(left, "sleep 4711") || strings.Contains(left, "sleep 4712") || !strings.Contains(left, "sleep 4713") {
+				t.Errorf("after restart %d there are:\n%s", count+1, left)
+			}
+		}
+		if text := s.Logs(t.Context()); strings.Contains(text, "in use") {
+			t.Errorf("the node found something in use:\n%s", text)
+		}
+	})
+}
+
+type errRestarts int
+
+func (e errRestarts) Error() string { return "the number of restarts is another" }
+
+func TestACrashLoopBacksOffGivesUpAndKeepsItsDumps(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_RESTART_LIMIT=2")
+		_, err := s.Output(t.Context(), "sh", "-c", "chmod u+w /var/lib/release/releases/1.0.0/sys.config && echo '[{demo,[{http_port,bad}]}].' >/var/lib/release/releases/1.0.0/sys.config")
+		s.Must(err)
+		if status, _ := ended(s, s.KillNode); status != 1 {
+			t.Errorf("exit status %d\n%s", status, s.Logs(t.Context()))
+		}
+		logs(s, "restarted 2 times in a row, so the agent gives up")
+		s.Must(s.Start(t.Context()))
+		s.Serves(images.Seed)
+		dumps, err := s.Output(t.Context(), "sh", "-c", "ls /var/lib/release/log")
+		s.Must(err)
+		if n := len(strings.Fields(dumps)); n != 2 { // kill -9 leaves none
+			t.Errorf("%d dumps are kept:\n%s", n, dumps)
+		}
+	})
+}
+
+func TestInBackOffTheAgentAnswersAndStopsAtOnce(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=1h")
+		s.KillNode()
+		s.AwaitEvent("node.ended")
+		if got := s.Status().Node.State; got != api.NodeRestarting {
+			t.Errorf("the node is %s", got)
+		}
+		begun := time.Now()
+		a := s.Upgrade(s.Package(images.Second))
+		if took := time.Since(begun); a.Status != 3 || !strings.Contains(a.Stderr, "the node is down, and restarted in") || took > 2*time.Second {
+			t.Errorf("an upgrade meanwhile: status %d after %v: %s", a.Status, took, a.Stderr)
+		}
+		status, took := ended(s, kill(s, "TERM"))
+		if status != 0 || took > 3*time.Second {
+			t.Errorf("exit status %d after %v", status, took)
+		}
+	})
+}
+
+func TestANodeThatIsKilledForWantOfMemoryIsToldApart(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "--memory", "160m", "--memory-swap", "160m")
+		endsWith(s, "a node that takes all memory", 137, func() {
+			s.Agent(nil, "rpc", "binary", "copy", "[<<1>>, 1000000000]")
+		})
+		logs(s, "it was killed for want of memory (OOM)")
+	})
+}
+
+func TestTheEndOfThePortServerIsACrashAndTermToAllIsAnOrderlyStop(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set)
+		endsWith(s, "kill -9 of erl_child_setup", 1, func() {
+			_, err := s.Output(t.Context(), "sh", "-c", `for p in /proc/[0-9]*; do grep -q erl_child_setup $p/comm && kill -9 ${p#/proc/}; done; true`)
+			s.Must(err)
+		})
+		logs(s, "its crash dump is /var/lib/release/log/erl_crash-")
+		s = ship.Launch(t, set)
+		endsWith(s, "TERM to all", 0, func() { _, _ = s.Exec(t.Context(), docker.Exec{Args: []string{"sh", "-c", "kill -TERM -1"}}) })
+		if text := s.Logs(t.Context()); strings.Contains(text, "its crash dump") {
+			t.Errorf("it crashed:\n%s", text)
+		}
+	})
+}
