@@ -5,7 +5,7 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: demo test unit rpc integration images lint bench build clean
+.PHONY: shots soak demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -26,6 +26,12 @@ rpc-%: images-%
 
 integration: $(OTPS:%=images-%) ## real containers, on each OTP
 	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -timeout 40m ./integration/...
+
+shots: images-$(OTP) ## TERM at every moment of a boot
+	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SHOTS=all $(GO) test -count=1 -timeout 2h -run TestTermAtAnyMoment ./integration/pid1/
+
+soak: images-$(OTP) ## a day of orphans, questions and upgrades
+	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SOAK=24h $(GO) test -count=1 -timeout 25h -run StaysFlat ./integration/pid1/
 
 images: $(OTPS:%=images-%)
 

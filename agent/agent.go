@@ -69,11 +69,11 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	}
 	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
 	var actors sync.WaitGroup
-	reaping, endReaping := context.WithCancel(context.WithoutCancel(ctx))
-	actors.Go(func() { a.report("the reaper", a.init.Run(reaping)) })
-	actors.Go(func() { a.listen(reaping) })
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // reaps and answers while the node stops, too
+	actors.Go(func() { a.report("the reaper", a.init.Run(life)) })
+	actors.Go(func() { a.listen(life) })
 	defer actors.Wait()
-	defer endReaping()
+	defer end()
 	defer a.stop()
 
 	image, err := detectImage()
@@ -90,7 +90,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	}
 	defer os.Remove(a.config.Socket())
 	policy := control.Policy{Own: uint32(os.Getuid()), UID: a.config.AllowUIDs}
-	actors.Go(func() { a.report("the control socket", control.Serve(ctx, listener, policy, a, a.log)) })
+	actors.Go(func() { a.report("the control socket", control.Serve(life, listener, policy, a, a.log)) })
 
 	boot, err := a.prepare(ctx, image)
 	if ctx.Err() != nil {
@@ -102,6 +102,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	}
 	status, err := a.keeper.run(ctx, boot.version)
 	a.stop()
+	end() // of the socket before the engine: an upload that stalls would hold it up
 	a.engine.Wait()
 	return status, err
 }

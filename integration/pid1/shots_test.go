@@ -1,0 +1,101 @@
+package pid1_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"theseus/integration/docker"
+	"theseus/integration/images"
+	"theseus/integration/ship"
+)
+
+// shot is a TERM at a moment after the agent's start.
+type shot struct {
+	ship   *ship.Ship
+	number int
+	after  time.Duration
+}
+
+// TestTermAtAnyMomentOfTheBootEndsTheContainerInOrder takes a sample of moments. AGENT_TEST_SHOTS=all takes all of
+// them, AGENT_TEST_SEED repeats a sample.
+func TestTermAtAnyMomentOfTheBootEndsTheContainerInOrder(t *testing.T) {
+	seed := uint64(time.Now().UnixNano() % 1e6)
+	if text := os.Getenv("AGENT_TEST_SEED"); text != "" {
+		seed, _ = strconv.ParseUint(text, 10, 64)
+	}
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		t.Logf("AGENT_TEST_SEED=%d", seed)
+		s := ship.Launch(t, set)
+		s.Must(s.Remove(t.Context())) // its volume has the release
+		for n, after := range moments(rand.New(rand.NewPCG(seed, 0))) {
+			shot{s, n, after}.fire()
+		}
+	})
+}
+
+// moments are in the first 20 ms, when there is hardly an agent yet, and in the two seconds of a boot.
+func moments(chance *rand.Rand) (list []time.Duration) {
+	if os.Getenv("AGENT_TEST_SHOTS") == "all" {
+		for n := range 200 {
+			list = append(list, time.Duration(n)*100*time.Microsecond)
+		}
+		for n := range 81 {
+			list = append(list, time.Duration(n)*25*time.Millisecond)
+		}
+		return list
+	}
+	for range 4 {
+		list = append(list, time.Duration(chance.Int64N(int64(20*time.Millisecond))))
+	}
+	for range 8 {
+		list = append(list, time.Duration(chance.IntN(81))*25*time.Millisecond)
+	}
+	return list
+}
+
+// fire runs a container in which TERM comes at that moment. What comes before the agent has taken its signals over is
+// not for it: the kernel keeps it from PID 1, or the Go runtime ends with 2. Then the container is asked once more.
+func (s shot) fire() {
+	t := s.ship.T
+	t.Helper()
+	c, err := s.ship.Session.Start(t.Context(), docker.Spec{
+		Image: s.ship.Set.Image, Name: fmt.Sprint("shot", s.number),
+		Options: []string{"-v", s.ship.Volume + ":/var/lib/release", "--entrypoint", "sh"},
+		Command: []string{"-c", fmt.Sprintf("(sleep %f; kill -TERM 1) & exec agent run", s.after.Seconds())},
+	})
+	s.ship.Must(err)
+	begun := time.Now()
+	status, heard := s.end(c)
+	log := c.Logs(t.Context())
+	switch took := time.Since(begun); {
+	case status == 2 && !strings.Contains(log, "agent: "):
+	case status != 0 && status != 143, heard && took > s.after+9*time.Second:
+		t.Errorf("TERM after %v: exit status %d, %v after the start\n%s", s.after, status, took, log)
+	}
+	s.ship.Must(c.Remove(t.Context()))
+}
+
+func (s shot) end(c *docker.Container) (status int, heard bool) {
+	t := s.ship.T
+	t.Helper()
+	if s.after < 30*time.Millisecond {
+		brief, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if status, err := c.Wait(brief); err == nil {
+			return status, true
+		}
+		if log := c.Logs(t.Context()); strings.Contains(log, "stopping the node ") {
+			t.Errorf("TERM after %v was heard, and 4 s later the container runs:\n%s", s.after, log)
+		}
+		s.ship.Must(c.Kill(t.Context(), "TERM"))
+	}
+	status, err := c.Wait(t.Context())
+	s.ship.Must(err)
+	return status, s.after >= 30*time.Millisecond
+}
