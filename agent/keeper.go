@@ -52,7 +52,10 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
 	defer k.hurry()
 	for ctx.Err() == nil {
-		node, err := k.launch(version)
+		node, err := k.launch(ctx, version)
+		if ctx.Err() != nil && node == nil {
+			break
+		}
 		if err != nil {
 			return 1, err
 		}
@@ -68,8 +71,9 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 	return 0, nil // told to stop while there was no node
 }
 
-// launch starts the process of one incarnation. The release_handler's files are derived anew before it.
-func (k *keeper) launch(version string) (*incarnation, error) {
+// launch starts the process of one incarnation, unless the agent was told to stop meanwhile. The release_handler's files
+// are derived anew before it.
+func (k *keeper) launch(ctx context.Context, version string) (*incarnation, error) {
 	release, ok := k.volume.State().Releases[version]
 	if !ok {
 		return nil, fmt.Errorf("cannot boot %s: it is not on the volume", version)
@@ -85,6 +89,9 @@ func (k *keeper) launch(version string) (*incarnation, error) {
 	node := newIncarnation(release, l.target)
 	node.dump = dump
 	l.command.Env = append(l.command.Env, node.marker())
+	if ctx.Err() != nil {
+		return nil, errStopping
+	}
 	node.process, err = k.init.Start(l.command)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
