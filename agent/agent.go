@@ -103,7 +103,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	status, err := a.keeper.run(ctx, boot.version)
 	a.stop()
 	end() // of the socket before the engine: an upload that stalls would hold it up
-	a.engine.Wait()
+	a.engine.Close()
 	return status, err
 }
 

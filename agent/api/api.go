@@ -37,6 +37,10 @@ const (
 	Aborted   Outcome = "aborted"   // stopped before the installation; the old release runs on
 	Reverted  Outcome = "reverted"  // installed or half installed, then taken back; the old release runs
 	Broken    Outcome = "broken"    // the node runs neither release; see the error
+
+	// Interrupted is an installation in the middle of which the agent was told to stop; its next start boots the old
+	// release, and ends the attempt as Reverted.
+	Interrupted Outcome = "interrupted"
 )
 
 // Result ends the stream of an upgrade or a rollback.

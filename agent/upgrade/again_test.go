@@ -150,7 +150,6 @@ func TestTheNextUpgradeMayBeginWhenTheLastIsOver(t *testing.T) {
 			t.Errorf("under way is %+v", u)
 		}
 		release()
-		s.engine.Wait()
 		<-over
 		s.ends("probation: committed, 1.1.0 runs")
 		s.again("")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ func newID() string {
 
 // walk takes the steps one by one, and takes back what was done when one fails.
 func (a *attempt) walk(ctx context.Context, steps []step) {
+	defer a.survive(ctx)
 	err := a.meetNode()
 	for _, s := range steps {
 		if err == nil && ctx.Err() != nil {
@@ -74,6 +76,28 @@ func (a *attempt) walk(ctx context.Context, steps []step) {
 		}
 	}
 	a.succeed()
+}
+
+// survive ends an attempt in which something panicked as one that failed: neither what the keeper protects nor what the
+// volume has under way may outlive it.
+func (a *attempt) survive(ctx context.Context) {
+	if cause := recover(); cause != nil {
+		defer a.giveUp()
+		a.panicked(cause)
+		a.fail(ctx, fmt.Errorf("the agent met an error of its own: %v", cause))
+	}
+}
+
+// giveUp is for an attempt that cannot even fail as it should.
+func (a *attempt) giveUp() {
+	if cause := recover(); cause != nil {
+		a.Keeper.Protect("")
+		a.panicked(cause)
+	}
+}
+
+func (a *attempt) panicked(cause any) {
+	a.emit("upgrade.panicked", fmt.Sprintf("an error of the agent itself: %.200q", fmt.Sprint(cause)), map[string]any{"stack": string(debug.Stack())})
 }
 
 // meetNode learns what runs before anything is done.
@@ -164,8 +188,12 @@ func (a *attempt) describeRelease(version string) string { return a.name + " " +
 
 func (a *attempt) succeed() {
 	r := a.result(api.Committed, nil)
-	a.finish(r, a.kind+".committed", fmt.Sprintf("%s runs and is permanent (was %s), %s after the request",
-		a.describeRelease(a.to), a.from, r.Duration.Round(time.Millisecond)))
+	what := "runs and is permanent"
+	if !a.runs(a.to) {
+		what = "is permanent, and the node has ended since"
+	}
+	a.finish(r, a.kind+".committed", fmt.Sprintf("%s %s (was %s), %s after the request",
+		a.describeRelease(a.to), what, a.from, r.Duration.Round(time.Millisecond)))
 }
 
 func (a *attempt) result(o api.Outcome, cause *api.Error) api.Result {
@@ -177,6 +205,12 @@ func (a *attempt) result(o api.Outcome, cause *api.Error) api.Result {
 		r.Running = version
 	}
 	return r
+}
+
+// runs says that a node is up with this version.
+func (a *attempt) runs(version string) bool {
+	_, running, err := a.Keeper.Running()
+	return err == nil && running == version
 }
 
 func (a *attempt) finish(r api.Result, kind, message string) {

@@ -39,7 +39,7 @@ func (a *attempt) endLast() error {
 		return a.Volume.Finish()
 	}
 	err := a.Volume.Abort(nil)
-	if r, there := last.Releases[last.Operation.To]; err == nil && there && r.Permanent.IsZero() {
+	if r, there := last.Releases[last.Operation.To]; err == nil && there && r.Permanent.IsZero() && r.Version != a.from {
 		err = a.Volume.Remove(r.Version)
 	}
 	return err
@@ -141,7 +141,7 @@ func (a *attempt) register(ctx context.Context) error {
 
 // unregister takes register back, also where nobody knows whether it was done.
 func (a *attempt) unregister(ctx context.Context) error {
-	if !a.registeredByUs || a.nodeEnded() {
+	if !a.registeredByUs || a.node == nil || a.nodeEnded() {
 		return nil
 	}
 	h, err := a.node.Handler(ctx)

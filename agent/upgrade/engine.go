@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -58,6 +59,7 @@ type Engine struct {
 	Record func(api.Event) // log and history
 
 	mu      sync.Mutex
+	closed  bool
 	current *attempt
 	idle    sync.WaitGroup
 }
@@ -117,12 +119,20 @@ func (e *Engine) Current() *api.Upgrade {
 	return e.current.describe()
 }
 
-// Wait returns when no attempt is under way.
-func (e *Engine) Wait() { e.idle.Wait() }
+// Close begins no further attempt, and returns when none is under way.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.idle.Wait()
+}
 
 func (e *Engine) begin(kind string, on func(api.Event)) (*attempt, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return nil, &api.Error{Code: api.CodeStopping, Message: fmt.Sprintf("cannot begin the %s: %v", kind, errStopping)}
+	}
 	if e.current != nil {
 		return nil, ErrBusy
 	}

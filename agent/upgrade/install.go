@@ -21,7 +21,7 @@ const (
 	verdictQuiet   = 500 * time.Millisecond // a node that still runs so long after an error was not touched
 	verdictPoll    = 20 * time.Millisecond  //
 	commitTimeout  = time.Minute            // of make_permanent
-	revertTimeout  = 2 * time.Minute        // of the way back in service
+	revertTimeout  = installTimeout         // of the way back in service: what took long on the way there takes long back
 	restartTimeout = 2 * time.Minute        // until a release is up, at least
 )
 

@@ -179,8 +179,11 @@ func (s *stage) checkPath(r api.Result) {
 			s.t.Error(err)
 		}
 	}
-	ends := map[api.Outcome]State{api.Committed: Committed, api.Refused: Aborted, api.Aborted: Aborted, api.Reverted: Reverted, api.Broken: Reverted}
-	if last := s.path[len(s.path)-1]; last != ends[r.Outcome] {
+	ends := map[api.Outcome][]State{
+		api.Committed: {Committed}, api.Refused: {Aborted}, api.Aborted: {Aborted}, api.Reverted: {Reverted}, api.Broken: {Reverted},
+		api.Interrupted: {Installing, Probation},
+	}
+	if last := s.path[len(s.path)-1]; !slices.Contains(ends[r.Outcome], last) {
 		s.t.Errorf("%s in state %s", r.Outcome, last)
 	}
 }
@@ -214,7 +217,11 @@ func (s *stage) checkVolume(r api.Result) {
 
 // tell is the line that a story's want is compared with.
 func (s *stage) tell(r api.Result) string {
-	line := fmt.Sprintf("%s: %s", s.path[max(0, len(s.path)-2)], r.Outcome)
+	from := s.path[len(s.path)-1]
+	if from.final() {
+		from = s.path[max(0, len(s.path)-2)]
+	}
+	line := fmt.Sprintf("%s: %s", from, r.Outcome)
 	if r.Error != nil {
 		line += " " + r.Error.Code
 	}

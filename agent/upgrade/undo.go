@@ -94,8 +94,12 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	a.send(api.Event{Kind: "upgrade.failed", Message: fmt.Sprintf("%s did not go well: %s", a.describeRelease(a.to), e.Message), Error: e})
 	back := a.goBack(ctx, cause)
 	a.Keeper.Protect("")
+	if ctx.Err() != nil {
+		a.interrupt(e)
+		return
+	}
 	failure := &volume.Failure{Upgrade: a.id, Reason: e.Message, At: time.Now()}
-	if back == nil {
+	if back == nil || !a.runs(a.to) {
 		a.takeBack(ctx, failure)
 	} else {
 		a.warnUndone(a.Volume.Abort(failure))
@@ -103,8 +107,6 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	outcome := api.Reverted
 	a.move(Reverted)
 	switch {
-	case ctx.Err() != nil:
-		e.State = fmt.Sprintf("%s boots next", a.describeRelease(a.from))
 	case back != nil:
 		outcome = api.Broken
 		e.State = fmt.Sprintf("%s could not be brought back: %v", a.describeRelease(a.from), back)
@@ -115,6 +117,13 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	}
 	r := a.result(outcome, e)
 	a.finish(r, a.kind+"."+string(outcome), e.Error())
+}
+
+// interrupt leaves an attempt to the next start of the agent, which finds its operation on the volume, boots the old
+// release, and takes the new one away: the node may run that still, and ends with the agent.
+func (a *attempt) interrupt(e *api.Error) {
+	e.State = fmt.Sprintf("%s boots next", a.describeRelease(a.from))
+	a.finish(a.result(api.Interrupted, e), a.kind+"."+string(api.Interrupted), e.Error())
 }
 
 func (a *attempt) goBack(ctx context.Context, cause error) error {

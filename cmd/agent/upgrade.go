@@ -140,7 +140,11 @@ func (c *cli) tell(r api.Result) {
 		c.complain(r.Error)
 		return
 	}
-	fmt.Fprintf(c.stdout, "%s %s runs and is permanent (was %s), in %s\n", r.Name, r.To, r.From, r.Duration.Round(time.Millisecond))
+	what := "runs and is permanent"
+	if r.Running != r.To {
+		what = "is permanent, and the node has ended since"
+	}
+	fmt.Fprintf(c.stdout, "%s %s %s (was %s), in %s\n", r.Name, r.To, what, r.From, r.Duration.Round(time.Millisecond))
 }
 
 func resultStatus(r api.Result) int {
