@@ -31,7 +31,6 @@ type attempt struct {
 	way            plan           // from one to the other
 	mayRestart     bool           // where there is no way in service
 	node           Incarnation
-	handler        Handler
 	unpackedByUs   bool // the release was published by this attempt
 	registeredByUs bool // release_handler learned of it from this attempt
 	operationBegun bool
@@ -78,21 +77,38 @@ func (a *attempt) walk(ctx context.Context, steps []step) {
 	a.succeed()
 }
 
-// survive ends an attempt in which something panicked as one that failed: neither what the keeper protects nor what the
+// survive ends an attempt in which something panicked, as one that failed unless it was committed: neither what the keeper protects nor what the
 // volume has under way may outlive it.
 func (a *attempt) survive(ctx context.Context) {
 	if cause := recover(); cause != nil {
 		defer a.giveUp()
 		a.panicked(cause)
+		if a.committed() {
+			a.warn("the volume could not be told that the upgrade is over; the next start of the agent does so")
+			a.move(Committed)
+			a.succeed()
+			return
+		}
 		a.fail(ctx, fmt.Errorf("the agent met an error of its own: %v", cause))
 	}
 }
 
-// giveUp is for an attempt that cannot even fail as it should.
+// committed says that the point of no return is behind this attempt.
+func (a *attempt) committed() bool {
+	op := a.Volume.State().Operation
+	return op != nil && op.ID == a.id && op.Phase == volume.PhaseCommitted
+}
+
+// giveUp is for an attempt that cannot even fail as it should. The next start of the agent ends its operation.
 func (a *attempt) giveUp() {
 	if cause := recover(); cause != nil {
 		a.Keeper.Protect("")
 		a.panicked(cause)
+		e := &api.Error{
+			Code: api.CodeInternal, Message: fmt.Sprintf("the agent met an error of its own while it took the %s back: %v", a.kind, cause),
+			State: a.describeRelease(a.from) + " boots next", Hint: "restart the container",
+		}
+		a.finish(a.result(api.Broken, e), a.kind+"."+string(api.Broken), e.Error())
 	}
 }
 

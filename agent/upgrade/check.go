@@ -62,10 +62,6 @@ func (a *attempt) check(ctx context.Context) error {
 }
 
 func (a *attempt) checkHot(ctx context.Context) error {
-	var err error
-	if a.handler, err = a.node.Handler(ctx); err != nil {
-		return err
-	}
 	if err := a.checkLoadedCode(ctx); err != nil {
 		return err
 	}
@@ -75,7 +71,8 @@ func (a *attempt) checkHot(ctx context.Context) error {
 	if err := a.register(ctx); err != nil {
 		return err
 	}
-	if _, err := a.handler.CheckInstallRelease(ctx, a.to, true); err != nil {
+	_, err := ask(ctx, a, func(h Handler) (rpc.Installed, error) { return h.CheckInstallRelease(ctx, a.to, true) })
+	if err != nil {
 		return err
 	}
 	a.emit("node.checked", "release_handler accepts "+a.describeRelease(a.to), nil)
@@ -84,7 +81,7 @@ func (a *attempt) checkHot(ctx context.Context) error {
 
 // checkLoadedCode makes sure that what runs is what the relup was made from.
 func (a *attempt) checkLoadedCode(ctx context.Context) error {
-	modified, err := a.modified(ctx, a.handler, a.Volume.State().Releases[a.from])
+	modified, err := a.modified(ctx, a.Volume.State().Releases[a.from])
 	if err != nil || len(modified) == 0 {
 		return err
 	}
@@ -99,7 +96,7 @@ func (a *attempt) checkProcesses(ctx context.Context) error {
 	if len(a.way.suspended) == 0 {
 		return nil
 	}
-	busy, err := a.handler.Busy(ctx, a.way.suspended, busyTimeout)
+	busy, err := ask(ctx, a, func(h Handler) ([]rpc.Process, error) { return h.Busy(ctx, a.way.suspended, busyTimeout) })
 	if err != nil || len(busy) == 0 {
 		return err
 	}
@@ -117,7 +114,7 @@ func (a *attempt) checkProcesses(ctx context.Context) error {
 // release (release_handler:get_rh_script/4). What it knows of one that was published only
 // now is left from an attempt that it could not be told the end of, maybe with other applications.
 func (a *attempt) register(ctx context.Context) error {
-	known, err := a.handler.WhichReleases(ctx)
+	known, err := ask(ctx, a, func(h Handler) ([]rpc.Release, error) { return h.WhichReleases(ctx) })
 	if err != nil {
 		return err
 	}
@@ -126,15 +123,19 @@ func (a *attempt) register(ctx context.Context) error {
 		e.Hint = "a restart of the container corrects it"
 		return e
 	}
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return err
+	}
 	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.to }) {
 		if !a.unpackedByUs {
 			return nil
 		}
-		if err := a.handler.SetRemoved(ctx, a.to); err != nil {
+		if err := h.SetRemoved(ctx, a.to); err != nil {
 			return err
 		}
 	}
-	err = a.handler.SetUnpacked(ctx, a.Volume.RelFile(a.to))
+	err = h.SetUnpacked(ctx, a.Volume.RelFile(a.to))
 	a.registeredByUs = err == nil || errors.Is(err, rpc.ErrUnknownOutcome)
 	return err
 }
@@ -149,6 +150,7 @@ func (a *attempt) unregister(ctx context.Context) error {
 		return err
 	}
 	err = h.SetRemoved(ctx, a.to)
+	a.outwait(ctx, err)
 	var refused *rpc.ReleaseError
 	if errors.As(err, &refused) && refused.Code() == rpc.CodeNoSuchRelease {
 		return nil
@@ -159,11 +161,7 @@ func (a *attempt) unregister(ctx context.Context) error {
 // observe looks at what runs after an installation. release_handler answers ok also where a process was
 // skipped, a module was forgotten, or an application ends a moment later.
 func (a *attempt) observe(ctx context.Context, release volume.Release) error {
-	h, err := a.node.Handler(ctx)
-	if err != nil {
-		return err
-	}
-	modified, err := a.modified(ctx, h, release)
+	modified, err := a.modified(ctx, release)
 	if err != nil {
 		return err
 	}
@@ -175,7 +173,7 @@ func (a *attempt) observe(ctx context.Context, release volume.Release) error {
 
 // modified names the loaded modules that differ from their files, among those of a release's applications that
 // the attempt changes. The others nobody touches.
-func (a *attempt) modified(ctx context.Context, h Handler, release volume.Release) ([]string, error) {
+func (a *attempt) modified(ctx context.Context, release volume.Release) ([]string, error) {
 	other := a.release
 	if release.Version == a.to {
 		other = a.Volume.State().Releases[a.from]
@@ -194,27 +192,56 @@ func (a *attempt) modified(ctx context.Context, h Handler, release volume.Releas
 	if len(modules) == 0 {
 		return nil, nil
 	}
-	return h.ModifiedModules(ctx, modules)
+	return ask(ctx, a, func(h Handler) ([]string, error) { return h.ModifiedModules(ctx, modules) })
 }
 
 // observeAlive is the part of observe that can change by itself: that the node and its applications run.
 func (a *attempt) observeAlive(ctx context.Context, release volume.Release) error {
-	h, err := a.node.Handler(ctx)
-	if err != nil {
-		return err
-	}
-	internal, _, err := h.InitStatus(ctx)
+	internal, err := a.initStatus(ctx)
 	if err != nil {
 		return err
 	}
 	if internal != "started" {
 		return fmt.Errorf("the node is %s", internal)
 	}
-	running, err := h.Applications(ctx)
+	running, err := ask(ctx, a, func(h Handler) ([]rpc.App, error) { return h.Applications(ctx) })
 	if err != nil {
 		return err
 	}
 	return ApplicationsMatch(running, release)
+}
+
+func (a *attempt) initStatus(ctx context.Context) (internal string, err error) {
+	return ask(ctx, a, func(h Handler) (string, error) {
+		internal, _, err := h.InitStatus(ctx)
+		return internal, err
+	})
+}
+
+// ask puts a question to the node that changes nothing there. Where the connection breaks, which says nothing of the node
+// but that it may be about to end, it is put once more over a new one.
+func ask[T any](ctx context.Context, a *attempt, question func(Handler) (T, error)) (answer T, err error) {
+	for again := range 2 {
+		if again > 0 && a.stays(ctx, verdictQuiet) != nil {
+			break
+		}
+		var h Handler
+		if h, err = a.node.Handler(ctx); err == nil {
+			answer, err = question(h)
+		}
+		if !isLost(err) {
+			break
+		}
+	}
+	return answer, err
+}
+
+// isLost tells an error of the connection from one of the node, and from an answer that did not come in time.
+func isLost(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	return errors.Is(err, rpc.ErrUnknownOutcome) || errors.Is(err, rpc.ErrNotSent) || errors.Is(err, rpc.ErrRefused)
 }
 
 // ApplicationsMatch compares which applications run, and in which version, with the release.

@@ -39,7 +39,10 @@ func (a *attempt) install(ctx context.Context) error {
 	begun := time.Now()
 	call, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
-	_, err := a.handler.InstallRelease(call, a.to, installOptions())
+	h, err := a.node.Handler(call)
+	if err == nil {
+		_, err = h.InstallRelease(call, a.to, installOptions())
+	}
 	if err != nil {
 		if err = a.verdict(ctx, err); err != nil {
 			return err
@@ -71,7 +74,7 @@ func (a *attempt) verdict(ctx context.Context, cause error) error {
 		if err := a.stays(ctx, verdictPoll); err != nil {
 			return fmt.Errorf("%w: %w", err, cause)
 		}
-		internal, _, err := a.initStatus(ctx)
+		internal, err := a.initStatus(ctx)
 		if err == nil && internal == "started" && time.Now().After(quiet) {
 			return a.whichIsCurrent(ctx, cause)
 		}
@@ -79,22 +82,10 @@ func (a *attempt) verdict(ctx context.Context, cause error) error {
 	return fmt.Errorf("the node neither ended nor answered within %s: %w", verdictTimeout, cause)
 }
 
-func (a *attempt) initStatus(ctx context.Context) (internal, provided string, err error) {
-	h, err := a.node.Handler(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	return h.InitStatus(ctx)
-}
-
 func (a *attempt) whichIsCurrent(ctx context.Context, cause error) error {
-	h, err := a.node.Handler(ctx)
-	if err != nil {
-		return fmt.Errorf("%w, and %w", cause, err)
-	}
-	call, cancel := context.WithTimeout(ctx, installTimeout) // it waits behind an installation that goes on
+	ctx, cancel := context.WithTimeout(ctx, installTimeout) // it waits behind an installation that goes on
 	defer cancel()
-	releases, err := h.WhichReleases(call)
+	releases, err := ask(ctx, a, func(h Handler) ([]rpc.Release, error) { return h.WhichReleases(ctx) })
 	if err != nil {
 		return fmt.Errorf("%w, and %w", cause, err)
 	}
@@ -183,6 +174,7 @@ func (a *attempt) makePermanent(ctx context.Context) {
 	if err == nil {
 		err = h.MakePermanent(call, a.to)
 	}
+	a.outwait(call, err)
 	if err == nil {
 		err = a.Volume.Derive(a.to)
 	}

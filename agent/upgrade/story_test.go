@@ -180,7 +180,7 @@ func (s *stage) checkPath(r api.Result) {
 		}
 	}
 	ends := map[api.Outcome][]State{
-		api.Committed: {Committed}, api.Refused: {Aborted}, api.Aborted: {Aborted}, api.Reverted: {Reverted}, api.Broken: {Reverted},
+		api.Committed: {Committed}, api.Refused: {Aborted}, api.Aborted: {Aborted}, api.Reverted: {Reverted}, api.Broken: {Reverted, Probation},
 		api.Interrupted: {Installing, Probation},
 	}
 	if last := s.path[len(s.path)-1]; !slices.Contains(ends[r.Outcome], last) {

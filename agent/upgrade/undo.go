@@ -22,15 +22,25 @@ func (a *attempt) fail(ctx context.Context, cause error) {
 	a.abort(ctx, cause)
 }
 
+// outwait gives a node that has lost its connection the time to be seen to have ended: when it is killed, connections
+// go some milliseconds before.
+func (a *attempt) outwait(ctx context.Context, err error) {
+	if a.node != nil && isLost(err) {
+		_ = a.stays(ctx, verdictQuiet)
+	}
+}
+
 // because says when the agent's stop or the node's end is behind the error that was seen first.
 func (a *attempt) because(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, errStopping) || errors.Is(err, errNodeEnded):
+	if errors.Is(err, errStopping) || errors.Is(err, errNodeEnded) {
 		return err
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", errStopping, err)
+	}
+	a.outwait(ctx, err)
+	switch {
 	case a.nodeEnded():
 		return fmt.Errorf("%w: %w", errNodeEnded, err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", errStopping, err)
 	}
 	return err
 }

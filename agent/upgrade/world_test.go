@@ -26,9 +26,10 @@ import (
 //	end        the node ends before the call is done
 //	done+end   the call is done, then the node ends; there is no answer
 //	hang       there is no answer, for as long as the caller waits
+//	panic      the agent's own code panics
 //	stop       the agent is told to stop while the call runs, and there is no answer
 //
-// and some calls have answers of their own, which stand where the call does.
+// A fault with +again strikes twice, and some calls have answers of their own, which stand where the call does.
 type world struct {
 	t      *testing.T
 	volume *volume.Volume
@@ -45,6 +46,7 @@ type world struct {
 type node struct {
 	*world
 	ended   chan struct{}
+	dying   bool
 	up      bool
 	runs    string // the code
 	version string // what the keeper believes
@@ -99,6 +101,9 @@ func (w *world) fault(call string) string {
 	for _, name := range []string{call, w.phase + "." + call} {
 		if fault, ok := w.faults[name]; ok {
 			delete(w.faults, name)
+			if once, more := strings.CutSuffix(fault, "+again"); more {
+				w.faults[name], fault = once, once
+			}
 			return fault
 		}
 	}
@@ -170,7 +175,7 @@ func (n *node) Handler(context.Context) (Handler, error) {
 	if n.hasEnded() {
 		return nil, errors.New("the node has ended")
 	}
-	if n.fault("connect") == "error" {
+	if n.dying || n.fault("connect") == "error" {
 		return nil, rpc.ErrRefused
 	}
 	return &connection{node: n}, nil
@@ -204,8 +209,9 @@ func (c *connection) call(ctx context.Context, name string, refused error, act f
 	case "error+end":
 		time.AfterFunc(verdictPoll/2, c.end)
 		return refused
-	case "end", "done+end":
-		c.end()
+	case "end", "done+end": // the connection is the first to know
+		c.lost, c.dying = true, true
+		time.AfterFunc(verdictPoll/2, c.end)
 	case "lost", "lost+done":
 	case "stop":
 		c.stop()
@@ -213,6 +219,8 @@ func (c *connection) call(ctx context.Context, name string, refused error, act f
 	case "hang":
 		<-ctx.Done()
 		return fmt.Errorf("%w: %w", unknown, ctx.Err())
+	case "panic":
+		panic(name)
 	default:
 		c.t.Errorf("%s has no fault %q", name, fault)
 	}
@@ -357,7 +365,7 @@ func (c *connection) Applications(ctx context.Context) (running []rpc.App, err e
 		}
 		return nil
 	})
-	if c.phase == "installed" {
+	if c.phase == "installed" && err == nil {
 		c.phase = "settled"
 	}
 	return running, err
