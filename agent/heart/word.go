@@ -1,5 +1,9 @@
 // Package heart is the port program that Erlang's heart talks to, played by the agent: it hears the node's beats,
 // and how the node means to end. The protocol is that of erts: heart.c, and of kernel: heart.erl.
+//
+//	beam.smp ── starts "heart" from BINDIR ──▶ program.go, which hands its stdin and stdout over a socket and ends
+//	    │                                              │
+//	    └───────── beats, the last word ──────────▶ heart.go, in PID 1
 package heart
 
 // Word is the last that a node's heart said before it fell silent. The exit status alone cannot tell a stop

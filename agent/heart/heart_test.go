@@ -1,0 +1,310 @@
+package heart
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMain is also the heart of the nodes here, which start this program by that name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == Program {
+		os.Exit(Main(os.Getenv, os.Stderr)) //nolint:forbidigo // this is main
+	}
+	m.Run()
+}
+
+// patience is how long a fact may take on a loaded machine.
+const patience = 30 * time.Second
+
+// otp is where the machine's OTP is, and its ERTS's programs.
+func otp(t *testing.T) (root, bin string) {
+	t.Helper()
+	erl, err := exec.LookPath("erl")
+	if err == nil {
+		erl, err = filepath.EvalSymlinks(erl)
+	}
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("erl is not installed")
+		}
+		t.Skip("erl is not installed")
+	}
+	root = filepath.Dir(filepath.Dir(erl))
+	found, err := filepath.Glob(filepath.Join(root, "erts-*", "bin"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no ERTS below %s: %v", root, err)
+	}
+	return root, found[0]
+}
+
+// node is a real BEAM whose heart is heard.
+type node struct {
+	*Heart
+	t      *testing.T
+	cmd    *exec.Cmd
+	output bytes.Buffer
+	ended  chan struct{}
+}
+
+// launch starts a node that evaluates an expression when it is up.
+func launch(t *testing.T, expression string) *node {
+	t.Helper()
+	t.Parallel()
+	root, bin := otp(t)
+	dir := t.TempDir()
+	bindir := filepath.Join(dir, "bin")
+	if err := Bindir(bindir, bin); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Listen(bindir, "an incarnation", slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{Heart: h, t: t, ended: make(chan struct{})}
+	n.cmd = exec.CommandContext(t.Context(), filepath.Join(bindir, "erlexec"), "-noinput", "-heart", "-boot", "start_sasl", "-eval", expression)
+	n.cmd.Dir = dir
+	n.cmd.Env = append(os.Environ(), "ROOTDIR="+root, "BINDIR="+bindir, "EMU=beam", "PROGNAME=erl", "HOME="+dir, "ERL_CRASH_DUMP_SECONDS=10", Variable+"=an incarnation")
+	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = n.cmd.Wait()
+		close(n.ended)
+	}()
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill()
+		<-n.ended
+		n.Close()
+	})
+	return n
+}
+
+// says waits for the node's end, and fails the test unless its status and its last word are these.
+func (n *node) says(status int, word Word) {
+	n.t.Helper()
+	select {
+	case <-n.ended:
+	case <-time.After(patience):
+		n.t.Fatalf("the node does not end: %s", &n.output)
+	}
+	n.Close()
+	if got := n.cmd.ProcessState.ExitCode(); got != status || n.Word() != word {
+		n.t.Errorf("exit status %d with word %d, want %d with %d: %s", got, n.Word(), status, word, &n.output)
+	}
+}
+
+func eventually(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(patience); !fact(); <-poll.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so after %v: %s", patience, what)
+		}
+	}
+}
+
+func TestTheLastWordTellsAStopFromARebootAndACrash(t *testing.T) {
+	for _, c := range []struct {
+		about, expression string
+		status            int
+		word              Word
+	}{
+		{"init:stop()", "init:stop().", 0, Stopped},
+		{"init:stop(3)", "init:stop(3).", 3, Stopped},
+		{"init:reboot()", "init:reboot().", 0, Closed},
+		{"halt(0)", "halt(0).", 0, Closed},
+		{"halt(7)", "halt(7).", 7, Closed},
+		{"a crash with a dump", `erlang:halt("crash").`, 1, Crashing},
+		{"kill -9", `os:cmd("kill -9 " ++ os:getpid()).`, -1, Closed},
+	} {
+		t.Run(c.about, func(t *testing.T) { launch(t, c.expression).says(c.status, c.word) })
+	}
+}
+
+func TestANodeThatIsGoneBeforeItsHeartCalledIsUnheard(t *testing.T) {
+	n := launch(t, "ok.")
+	_ = n.cmd.Process.Kill()
+	n.says(-1, Unheard)
+}
+
+// TestTheHeartLeavesNoProcess: its program has handed over its pipes and ended, the node beats on.
+func TestTheHeartLeavesNoProcess(t *testing.T) {
+	n := launch(t, "ok.")
+	eventually(t, "its heart called", func() bool { return n.Word() == Closed })
+	eventually(t, "its program has ended", func() bool { return processes(t, Program) == 0 })
+	first := n.Beats()
+	eventually(t, "it beats twice more", func() bool { return n.Beats() >= first+2 })
+	select {
+	case <-n.ended:
+		t.Errorf("the node ended: %s", &n.output)
+	default:
+	}
+}
+
+// processes counts those of a name that this test's own nodes have started.
+func processes(t *testing.T, name string) (count int) {
+	t.Helper()
+	list, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range list {
+		comm, err := os.ReadFile(path)
+		environ, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "environ"))
+		if err == nil && strings.TrimSpace(string(comm)) == name && bytes.Contains(environ, []byte(Variable+"=an incarnation\x00")) {
+			count++
+		}
+	}
+	return count
+}
+
+// TestReleaseHandlersCommandIsHeard walks through the whole protocol, from kernel's side.
+func TestReleaseHandlersCommandIsHeard(t *testing.T) {
+	n := launch(t, `ok = heart:set_cmd("first"), {ok, "first"} = heart:get_cmd(), ok = heart:clear_cmd(), {ok, ""} = heart:get_cmd(),
+		{error, {bad_cmd, _}} = heart:set_cmd(lists:duplicate(2047, $x)), Long = lists:duplicate(2046, $y), ok = heart:set_cmd(Long), {ok, Long} = heart:get_cmd(),
+		ok = heart:set_cmd("start new_start_erl.data"), init:reboot().`)
+	n.says(0, Closed)
+	if got := n.Command(); got != "start new_start_erl.data" {
+		t.Errorf("it wants %q: %s", got, &n.output)
+	}
+}
+
+func TestHeartsCycleChangesTheLineAndIsNoStop(t *testing.T) {
+	n := launch(t, `ok = heart:set_cmd("kept"), ok = heart:cycle(), {ok, "kept"} = heart:get_cmd(), init:reboot().`)
+	n.says(0, Closed)
+}
+
+func TestARestartInsideTheVMKeepsTheHeart(t *testing.T) {
+	n := launch(t, `case os:getenv("AGAIN") of false -> os:putenv("AGAIN", "1"), init:restart(); _ -> init:stop() end.`)
+	n.says(0, Stopped)
+}
+
+func TestANodeDoesNotBootWithoutTheAgent(t *testing.T) {
+	root, bin := otp(t)
+	dir := t.TempDir()
+	bindir := filepath.Join(dir, "bin")
+	if err := Bindir(bindir, bin); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bindir, "erlexec"), "-noinput", "-heart", "-eval", "halt(0).")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "ROOTDIR="+root, "BINDIR="+bindir, "EMU=beam", "PROGNAME=erl", "HOME="+dir, "ERL_CRASH_DUMP_SECONDS=0")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("heart: cannot reach the agent")) {
+		t.Errorf("it ended with %v: %s", err, out)
+	}
+}
+
+// ear is a heart without a node, and a caller that is none.
+func ear(t *testing.T) (h *Heart, call func(incarnation string, files ...*os.File)) {
+	t.Helper()
+	dir := t.TempDir()
+	h, err := Listen(dir, "mine", slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, func(incarnation string, files ...*os.File) {
+		t.Helper()
+		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: filepath.Join(dir, socketName), Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var fds []int
+		for _, f := range files {
+			fds = append(fds, int(f.Fd()))
+		}
+		if _, _, err := c.WriteMsgUnix([]byte(incarnation), unix.UnixRights(fds...), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func pipe(t *testing.T) (in, out *os.File) {
+	t.Helper()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(in.Close(), out.Close()) })
+	return in, out
+}
+
+func TestWhoIsNotTheHeartOfTheIncarnationIsNotHeard(t *testing.T) {
+	h, call := ear(t)
+	defer h.Close()
+	in, out := pipe(t)
+	call("another", in, out)
+	call("", in, out)
+	call("mine", in)
+	call("mine")
+	call("mine", in, out, in, out)
+	call(strings.Repeat("mine", 100), in, out)
+	if h.Word() != Unheard {
+		t.Error("one of them was heard")
+	}
+	call("mine", in, out)
+	eventually(t, "the heart itself is heard", func() bool { return h.Word() == Closed })
+}
+
+func TestANodeThatReadsNothingBlocksNobody(t *testing.T) {
+	h, call := ear(t)
+	words, toAgent := pipe(t)
+	_, toNode := pipe(t)
+	fill(t, toNode)
+	call("mine", words, toNode)
+	if _, err := toAgent.Write(frame(opSetCommand, "boot")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its command is heard", func() bool { return h.Command() == "boot" })
+	var closing sync.WaitGroup
+	closing.Go(h.Close) // though the pipe stays open
+	closing.Wait()
+}
+
+// fill makes a pipe take no more.
+func fill(t *testing.T, pipe *os.File) {
+	t.Helper()
+	if err := pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	for full := make([]byte, 4096); ; {
+		if _, err := pipe.Write(full); err != nil {
+			return
+		}
+	}
+}
+
+func TestTheSocketIsForTheNodeAlone(t *testing.T) {
+	_, bin := otp(t)
+	dir := filepath.Join(t.TempDir(), "bin")
+	for range 2 { // the second one replaces the first
+		if err := Bindir(dir, bin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("its directory: %v, %v", info, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "erlexec")); err != nil {
+		t.Error(err)
+	}
+	if err := Bindir(dir, filepath.Join(bin, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of an ERTS that is not there: %v", err)
+	}
+}
