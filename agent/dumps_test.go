@@ -99,7 +99,7 @@ func TestTheKernelsCountOfOOMKillsIsReadInBothVersions(t *testing.T) {
 
 func TestTheNodeIsChosenBeforeTheAgentWhenMemoryRunsOut(t *testing.T) {
 	k := keep(t, map[string]string{"1.0.0": waits})
-	node, err := k.launch(t.Context(), "1.0.0")
+	node, err := k.launch(t.Context(), ruling{version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}

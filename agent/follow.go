@@ -5,15 +5,18 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/heart"
 	"theseus/volume"
 )
 
 // follow decides what follows the node's end, and tells it.
 func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruling {
 	var r ruling
+	end.expect, end.script = k.prepared(node, end)
 	k.update(func() {
 		end.stopping, end.restart, end.protect, end.dump = ctx.Err() != nil, k.next, k.protected(), node.dumped
 		if node.up && time.Since(node.since) >= steadyTime {
@@ -25,6 +28,31 @@ func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruli
 	})
 	k.tell(node, end, r)
 	return r
+}
+
+// prepared is the release that the upgrade under way is to restart the emulator into, and the boot script that
+// release_handler has made for it. The node has asked for that, in order (release_handler: prepare_restart_new_emulator),
+// or both are empty.
+func (k *keeper) prepared(node *incarnation, end ending) (version, script string) {
+	k.mu.Lock()
+	want, from := k.expect, node.version
+	k.mu.Unlock()
+	asked := end.word == heart.Closed && end.exit.Status() == 0 && strings.HasSuffix(node.heart.Command(), volume.NextFile)
+	if want == "" || !asked {
+		return "", ""
+	}
+	next, err := k.volume.TakeNext()
+	if erts := k.volume.State().Releases[want].ERTS; err == nil && next.ERTS != erts {
+		err = fmt.Errorf("release_handler wants ERTS %s for %s, which has %s", next.ERTS, want, erts)
+	}
+	if err == nil && next.Version != want && next.Version != volume.HybridPrefix+from {
+		err = fmt.Errorf("release_handler wants %s to be booted, not %s", next.Version, want)
+	}
+	if err != nil {
+		k.journal.log.Error("cannot go on with the upgrade", "err", err)
+		return "", ""
+	}
+	return want, next.Version
 }
 
 // protected is what boots when the node ends in the course of an upgrade: the old release before the commit.

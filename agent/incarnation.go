@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"theseus/agent/heart"
 	"theseus/agent/upgrade"
 	"theseus/rpc"
 	"theseus/signals"
@@ -21,6 +22,7 @@ type incarnation struct {
 	id      string
 	target  rpc.Target
 	process *signals.Process
+	heart   *heart.Heart
 	since   time.Time
 	dump    string // where it writes a crash dump
 
@@ -39,7 +41,7 @@ func newIncarnation(release volume.Release, target rpc.Target) *incarnation {
 }
 
 // marker is in the environment of the node and of all that it starts, so that what it leaves can be found.
-func (n *incarnation) marker() string { return "AGENT_INCARNATION=" + n.id }
+func (n *incarnation) marker() string { return heart.Variable + "=" + n.id }
 
 // Ended is closed when the process has ended.
 func (n *incarnation) Ended() <-chan struct{} { return n.process.Done() }

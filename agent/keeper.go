@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/agent/api"
+	"theseus/agent/heart"
 	"theseus/agent/upgrade"
 	"theseus/signals"
 	"theseus/volume"
@@ -30,6 +31,7 @@ type keeper struct {
 	mu       sync.Mutex
 	node     *incarnation
 	protect  string        // boots when the node ends unasked
+	expect   string        // boots on trial when the node ends and asks for it
 	next     string        // boots when the node has ended, as restart asked
 	stopping bool          // the agent ends with the node
 	deadline time.Time     // of the node that is told to stop
@@ -51,8 +53,9 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 // that the agent ends with.
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
 	defer k.hurry()
+	next := ruling{version: version}
 	for ctx.Err() == nil {
-		node, err := k.launch(ctx, version)
+		node, err := k.launch(ctx, next)
 		if ctx.Err() != nil && node == nil {
 			break
 		}
@@ -61,28 +64,30 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 		}
 		end := k.live(ctx, node)
 		k.sweep(ctx, node)
-		next := k.follow(ctx, node, end)
+		next = k.follow(ctx, node, end)
 		if next.action == endAgent {
 			return end.exit.Status(), nil
 		}
 		k.pause(ctx, next.delay)
-		version = next.version
 	}
 	return 0, nil // told to stop while there was no node
 }
 
 // launch starts the process of one incarnation, unless the agent was told to stop meanwhile. The release_handler's files
-// are derived anew before it.
-func (k *keeper) launch(ctx context.Context, version string) (*incarnation, error) {
+// are derived anew before it, unless it made them itself for just this boot.
+func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
+	version := r.version
 	release, ok := k.volume.State().Releases[version]
 	if !ok {
 		return nil, fmt.Errorf("cannot boot %s: it is not on the volume", version)
 	}
-	if err := k.volume.Derive(version); err != nil {
-		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	if r.script == "" {
+		if err := k.volume.Derive(version); err != nil {
+			return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+		}
 	}
 	dump, environ := k.dumpInto(k.environ)
-	l, err := newLaunch(k.config, k.volume, release, environ)
+	l, err := newLaunch(k.config, k.volume, boot{release, r.script}, environ)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
@@ -92,12 +97,16 @@ func (k *keeper) launch(ctx context.Context, version string) (*incarnation, erro
 	if ctx.Err() != nil {
 		return nil, errStopping
 	}
+	if node.heart, err = heart.Listen(l.bindir, node.id, k.journal.log); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	node.process, err = k.init.Start(l.command)
 	if err != nil {
+		node.heart.Close()
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	preferNode(node.process.Pid())
-	k.update(func() { k.node, k.next = node, "" }) // a restart that was asked for meanwhile has happened
+	k.update(func() { k.node, k.next, k.expect = node, "", "" }) // a restart that was asked for meanwhile has happened
 	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
 		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
 	if k.config.Restart == RestartUnset && k.policy(version) != RestartNever {
@@ -109,9 +118,11 @@ func (k *keeper) launch(ctx context.Context, version string) (*incarnation, erro
 // live follows one incarnation to its end, which it brings about when ctx is done.
 func (k *keeper) live(ctx context.Context, node *incarnation) ending {
 	kills := oomKills("/")
-	booting, cancel := context.WithCancel(ctx)
-	var boot sync.WaitGroup
-	boot.Go(func() { k.awaitBoot(booting, node) })
+	alive, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	var hung bool
+	watch.Go(func() { k.awaitBoot(alive, node) })
+	watch.Go(func() { hung = k.feel(alive, node) })
 	select {
 	case <-node.Ended():
 	case <-ctx.Done():
@@ -119,11 +130,12 @@ func (k *keeper) live(ctx context.Context, node *incarnation) ending {
 		k.end(node)
 	}
 	cancel()
-	boot.Wait()
+	watch.Wait()
 	node.disconnect()
+	node.heart.Close()
 	k.update(func() { node.down = true })
 	exit := node.process.Exit()
-	return ending{exit: exit, oom: exit.Signal == unix.SIGKILL && oomKills("/") > kills}
+	return ending{exit: exit, word: node.heart.Word(), hung: hung, oom: exit.Signal == unix.SIGKILL && oomKills("/") > kills}
 }
 
 // awaitBoot tells when the node is up. A node that is late is reported, and goes on.
@@ -199,7 +211,10 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 }
 
 // Protect names what boots when the node ends unasked.
-func (k *keeper) Protect(version string) { k.update(func() { k.protect = version }) }
+func (k *keeper) Protect(version string) { k.update(func() { k.protect, k.expect = version, "" }) }
+
+// Expect names what boots when the node ends and asks for it.
+func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }
 
 // Restart ends the node and boots version.
 func (k *keeper) Restart(ctx context.Context, version string) error {

@@ -230,7 +230,7 @@ func TestARestartIntoAReleaseThatDoesNotBootFails(t *testing.T) {
 func TestARestartThatComesTooLateIsForgotten(t *testing.T) {
 	k := keep(t, map[string]string{"1.0.0": waits})
 	k.next = "1.1.0"
-	node, err := k.launch(t.Context(), "1.0.0")
+	node, err := k.launch(t.Context(), ruling{version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestANodeThatFailsIsRestartedUntilThePolicyGivesUp(t *testing.T) {
 func TestANodeThatWasSteadyBeginsANewRowOfRestarts(t *testing.T) {
 	k := keep(t, map[string]string{"1.0.0": counts + "exit $n"})
 	k.config.Restart, k.config.RestartDelay, k.config.RestartLimit = RestartAlways, time.Millisecond, 3
-	node, err := k.launch(t.Context(), "1.0.0")
+	node, err := k.launch(t.Context(), ruling{version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}

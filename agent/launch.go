@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"theseus/agent/heart"
 	"theseus/rpc"
 	"theseus/signals"
 	"theseus/volume"
@@ -20,17 +21,25 @@ import (
 type launch struct {
 	command signals.Command
 	target  rpc.Target
+	bindir  string // where the node finds its programs, and its heart the agent
+}
+
+// boot is a release, and how it is booted.
+type boot struct {
+	volume.Release
+	script string // whose boot file and configuration: empty is the release's own, else what release_handler made for one boot
 }
 
 // newLaunch works out the command line of a release on the volume. It is erlexec itself, because the erl
 // script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything from ROOTDIR:
 // libraries, what a removal deletes, $ROOT in boot scripts.
-func newLaunch(c Config, v *volume.Volume, release volume.Release, environ []string) (launch, error) {
+func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (launch, error) {
 	dir := v.ReleaseDir(release.Version)
 	args, err := readVMArgs(dir)
 	if err != nil {
 		return launch{}, err
 	}
+	args.noteHeart(environ)
 	port, err := distPort(c, args)
 	if err != nil {
 		return launch{}, err
@@ -39,10 +48,13 @@ func newLaunch(c Config, v *volume.Volume, release volume.Release, environ []str
 	if err != nil {
 		return launch{}, err
 	}
-	bindir := v.Path("erts-"+release.ERTS, "bin")
+	erts, bindir := v.Path("erts-"+release.ERTS, "bin"), filepath.Join(c.RunDir, "bin")
+	if err := heart.Bindir(bindir, erts); err != nil {
+		return launch{}, err
+	}
 	return launch{
 		command: signals.Command{
-			Path:       filepath.Join(bindir, "erlexec"),
+			Path:       filepath.Join(erts, "erlexec"),
 			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, port)...),
 			Env:        nodeEnv(v, release, environ, bindir, home),
 			Dir:        v.Root(),
@@ -51,19 +63,23 @@ func newLaunch(c Config, v *volume.Volume, release volume.Release, environ []str
 			NofileSoft: c.Nofile,
 		},
 		target: rpc.Target{Node: nodeName(args, release), Addr: net.JoinHostPort("127.0.0.1", port), Cookie: cookie},
+		bindir: bindir,
 	}, nil
 }
 
 // nodeArgs are erlexec's arguments. What vm.args says itself is left to it.
-func nodeArgs(v *volume.Volume, release volume.Release, args vmArgs, port string) []string {
-	dir, lib := v.ReleaseDir(release.Version), v.Path("lib")
+func nodeArgs(v *volume.Volume, release boot, args vmArgs, port string) []string {
+	dir, lib := v.ReleaseDir(cmp.Or(release.script, release.Version)), v.Path("lib")
 	list := []string{
 		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, release)), "-mode", "embedded",
 		"-boot_var", "SYSTEM_LIB_DIR", lib, "-boot_var", "ERTS_LIB_DIR", lib, "-boot_var", "RELEASE_LIB", lib,
 		"-config", filepath.Join(dir, "sys"),
 	}
-	if exists(filepath.Join(dir, "vm.args")) {
-		list = append(list, "-args_file", filepath.Join(dir, "vm.args"))
+	if vmArgs := filepath.Join(v.ReleaseDir(release.Version), "vm.args"); exists(vmArgs) {
+		list = append(list, "-args_file", vmArgs)
+	}
+	if !args.has("-heart") {
+		list = append(list, "-heart")
 	}
 	if args.name == "" {
 		list = append(list, "-name", nodeName(args, release))
@@ -78,7 +94,7 @@ func nodeArgs(v *volume.Volume, release volume.Release, args vmArgs, port string
 }
 
 // bootFile is start, or the release's name as older relx has it.
-func bootFile(dir string, release volume.Release) string {
+func bootFile(dir string, release boot) string {
 	if exists(filepath.Join(dir, release.Name+".boot")) {
 		return release.Name
 	}
@@ -86,7 +102,7 @@ func bootFile(dir string, release volume.Release) string {
 }
 
 // nodeEnv is the container's environment with what erlexec needs and what relx's own script would set.
-func nodeEnv(v *volume.Volume, release volume.Release, environ []string, bindir, home string) []string {
+func nodeEnv(v *volume.Volume, release boot, environ []string, bindir, home string) []string {
 	set := map[string]string{
 		"ROOTDIR": v.Root(), "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
 		"RELEASE_ROOT_DIR": v.Root(), "REL_NAME": release.Name, "RELEASE_NAME": release.Name, "RELEASE_VSN": release.Version,
@@ -142,7 +158,7 @@ func distPort(c Config, args vmArgs) (string, error) {
 }
 
 // nodeName is the node's full name. Without a host in -name or -sname, Erlang adds the host's own name.
-func nodeName(args vmArgs, release volume.Release) string {
+func nodeName(args vmArgs, release boot) string {
 	switch {
 	case args.name == "":
 		return release.Name + "@127.0.0.1"

@@ -20,7 +20,7 @@ func launchWith(t *testing.T, vmArgs string, c Config, environ ...string) (launc
 	if c.RunDir == "" {
 		c.RunDir = t.TempDir()
 	}
-	l, err := newLaunch(c, v, v.State().Releases["1.0.0"], environ)
+	l, err := newLaunch(c, v, boot{Release: v.State().Releases["1.0.0"]}, environ)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,19 +105,37 @@ func TestAHomeThatOthersMayReadIsRefused(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(c.RunDir, "home"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newLaunch(c, v, v.State().Releases["1.0.0"], nil); err == nil || !strings.Contains(err.Error(), "is not a directory of uid") {
+	if _, err := newLaunch(c, v, boot{Release: v.State().Releases["1.0.0"]}, nil); err == nil || !strings.Contains(err.Error(), "is not a directory of uid") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestTheNodeHasTheContainersEnvironment(t *testing.T) {
 	l, v := launchWith(t, "", Config{}, "PATH=/opt/bin", "DATABASE=db", "ROOTDIR=/elsewhere", "ERL_CRASH_DUMP=/dumps/one")
-	for _, want := range []string{"PATH=/opt/bin", "DATABASE=db", "ROOTDIR=" + v.Root(), "BINDIR=" + v.Path("erts-1/bin"), "ERL_CRASH_DUMP=/dumps/one", "RELEASE_VSN=1.0.0"} {
+	for _, want := range []string{"PATH=/opt/bin", "DATABASE=db", "ROOTDIR=" + v.Root(), "BINDIR=" + l.bindir, "ERL_CRASH_DUMP=/dumps/one", "RELEASE_VSN=1.0.0"} {
 		if !slices.Contains(l.command.Env, want) {
 			t.Errorf("it lacks %s", want)
 		}
 	}
 	if slices.Contains(l.command.Env, "ROOTDIR=/elsewhere") {
 		t.Error("it has two of a name")
+	}
+}
+
+func TestANodeHasOneHeartWhoeverAsksForIt(t *testing.T) {
+	for about, c := range map[string]struct {
+		vmArgs, environ string
+		want            bool // on the command line
+	}{
+		"nobody":        {"", "", true},
+		"vm.args":       {"-heart\n", "", false},
+		"ERL_FLAGS":     {"", "ERL_FLAGS=+Bd -heart", false},
+		"a comment":     {"# -heart\n", "ERL_FLAGS=-hearty", true},
+		"its own words": {"-env HEART_COMMAND /bin/false\n", "ERL_ZFLAGS=", true},
+	} {
+		l, _ := launchWith(t, c.vmArgs, Config{}, c.environ)
+		if got := slices.Contains(l.command.Args, "-heart"); got != c.want {
+			t.Errorf("%s asks for it: on the command line it stands: %v", about, got)
+		}
 	}
 }

@@ -33,6 +33,8 @@ type ending struct {
 	oom      bool // the kernel killed it for want of memory
 	stopping bool // the agent was told to stop
 	restart  string
+	expect   string // an upgrade was to restart the emulator into this release, and the node has asked for that
+	script   string // with which release_handler wants it to be booted
 	protect  string
 	dump     bool // a crash dump was asked for
 	restarts int  // by the policy, in a row
@@ -71,6 +73,7 @@ const (
 //
 //	the agent was told to stop                   | end
 //	a restart was asked for                      | boot what was named there
+//	an upgrade restarts the emulator             | boot what release_handler made for that, once
 //	an upgrade was under way                     | boot what it protects
 var policyTable = map[manner]map[RestartPolicy]action{
 	stopped:  {RestartNever: endAgent, RestartOnFailure: endAgent, RestartAlways: bootLater},
@@ -82,6 +85,7 @@ var policyTable = map[manner]map[RestartPolicy]action{
 type ruling struct {
 	action  action
 	version string        // that boots
+	script  string        // with which it boots, where that is not its own
 	delay   time.Duration // before that
 	why     string        // in words, for the operator
 }
@@ -93,6 +97,8 @@ func rule(e ending, policy RestartPolicy, limit int) ruling {
 		return ruling{why: "the agent was told to stop"}
 	case e.restart != "":
 		return ruling{action: bootNow, version: e.restart, why: "it is restarted into " + e.restart}
+	case e.expect != "":
+		return ruling{action: bootNow, version: e.expect, script: e.script, why: "its upgrade restarts the emulator, so " + e.expect + " is booted on trial"}
 	case e.protect != "":
 		return ruling{action: bootNow, version: e.protect, why: "an upgrade was under way, so " + e.protect + " is booted"}
 	}

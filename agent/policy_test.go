@@ -32,6 +32,8 @@ var stories = []struct {
 	{"told to stop", ending{stopping: true, exit: signals.Exit{Signal: unix.SIGKILL}}, "end end end"},
 	{"told to stop, over all else", ending{stopping: true, restart: "2", protect: "1", hung: true}, "end end end"},
 	{"a restart was asked for", ending{restart: "2", protect: "1"}, "2 2 2"},
+	{"an upgrade that restarts the emulator", ending{expect: "2", script: "2", protect: "1", word: heart.Closed}, "2 2 2"},
+	{"told to stop in such an upgrade", ending{stopping: true, expect: "2", script: "2", protect: "1"}, "end end end"},
 	{"an upgrade was under way", ending{protect: "1", exit: signals.Exit{Code: 7}}, "1 1 1"},
 	{"the ninth failure in a row", ending{exit: signals.Exit{Code: 1}, restarts: 9}, "end boot boot"},
 	{"the tenth failure in a row", ending{exit: signals.Exit{Code: 1}, restarts: 10}, "end end end"},

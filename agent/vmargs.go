@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bufio"
+	"slices"
 	"strings"
 )
 
@@ -54,6 +55,17 @@ func (a *vmArgs) note(word, value string, rest []string) {
 	}
 	if strings.HasPrefix(word, "-") || strings.HasPrefix(word, "+") {
 		a.flags[word] = true
+	}
+}
+
+// noteHeart looks for -heart also where erlexec finds more arguments (erts: erlexec.c). A node to which it is given
+// twice does not boot (kernel: heart:check_start_heart/0).
+func (a *vmArgs) noteHeart(environ []string) {
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "ERL_") && strings.HasSuffix(name, "FLAGS") && slices.Contains(lineWords(value), "-heart") {
+			a.flags["-heart"] = true
+		}
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 	"theseus/rpc/term"
 )
 
-// Derive rewrites releases/RELEASES and releases/start_erl.data for a boot of this version, and removes
-// new_start_erl.data, which OTP leaves behind after a restarting relup. It must run before every launch:
-// release_handler believes RELEASES and never compares it with what has booted.
+// Derive rewrites releases/RELEASES and releases/start_erl.data for a boot of this version, and removes what OTP leaves
+// behind of a relup that restarts the emulator. It must run before every launch: release_handler believes RELEASES and
+// never compares it with what has booted. The one boot that such a relup asks for is the exception (TakeNext).
 func (v *Volume) Derive(boot string) error {
 	v.work.Lock()
 	defer v.work.Unlock()
@@ -27,7 +27,7 @@ func (v *Volume) Derive(boot string) error {
 			return fmt.Errorf("cannot write the records of OTP: %w", err)
 		}
 	}
-	if err := removeFile(v.Path(releaseDir, "new_start_erl.data")); err != nil {
+	if err := v.dropNext(); err != nil {
 		return fmt.Errorf("cannot remove a stale record of OTP: %w", err)
 	}
 	return nil

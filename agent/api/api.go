@@ -179,10 +179,11 @@ type RPCReply struct {
 
 // UpgradeRequest goes with a package as the body, in the query of POST /v1/upgrade.
 type UpgradeRequest struct {
-	Name   string         // of the package, for messages
-	Size   int64          // bytes, or 0 where it is not known beforehand
-	SHA256 string         // hex; empty: not checked
-	Settle *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
+	Name    string         // of the package, for messages
+	Size    int64          // bytes, or 0 where it is not known beforehand
+	SHA256  string         // hex; empty: not checked
+	Restart bool           // restart the node where there is no way in service
+	Settle  *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
 }
 
 // RollbackRequest is the body of POST /v1/rollback.

@@ -78,6 +78,9 @@ func (c *Client) Upgrade(ctx context.Context, req UpgradeRequest, pkg io.Reader,
 	if req.SHA256 != "" {
 		query.Set("sha256", req.SHA256)
 	}
+	if req.Restart {
+		query.Set("restart", "true")
+	}
 	if req.Settle != nil {
 		query.Set("settle", req.Settle.String())
 	}

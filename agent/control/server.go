@@ -153,6 +153,13 @@ func upgradeRequest(query url.Values, size int64) (api.UpgradeRequest, *api.Erro
 	if req.Name == "" {
 		req.Name = "the package"
 	}
+	if text := query.Get("restart"); text != "" {
+		restart, err := strconv.ParseBool(text)
+		if err != nil {
+			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read restart=" + strconv.Quote(text) + ": it is neither true nor false"}
+		}
+		req.Restart = restart
+	}
 	if text := query.Get("settle"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {

@@ -43,6 +43,9 @@ type Keeper interface {
 	// Protect makes the end of the node mean that version is booted next, instead of the agent's end.
 	// An empty version lifts that.
 	Protect(version string)
+	// Expect makes the end of the node mean that version is booted, once, if release_handler has asked for that: the
+	// upgrade under way restarts the emulator. Any other end means what it did. Protect lifts it.
+	Expect(version string)
 	// Restart ends the node, orderly if it can, boots version and returns when that is up.
 	Restart(ctx context.Context, version string) error
 	// Await returns when an incarnation other than old is up.
@@ -75,6 +78,7 @@ func (e *Engine) Upgrade(run, caller context.Context, req api.UpgradeRequest, pk
 		return err
 	}
 	defer e.end()
+	a.mayRestart = req.Restart
 	if req.Settle != nil {
 		a.settle = *req.Settle
 	}

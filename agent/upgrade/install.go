@@ -25,16 +25,23 @@ const (
 	restartTimeout = 2 * time.Minute        // until a release is up, at least
 )
 
-// enter is the last moment before the node changes: from now on its end means a restart into the old release.
+// enter is the last moment before the node changes: from now on its end means a restart into the old release. What
+// release_handler may have wanted once before is forgotten.
 func (a *attempt) enter(context.Context) error {
+	if _, err := a.Volume.TakeNext(); err != nil {
+		return err
+	}
 	a.Keeper.Protect(a.from)
 	return nil
 }
 
 // install asks for the new code, and finds out what became of it.
 func (a *attempt) install(ctx context.Context) error {
-	if a.way.cold {
+	switch {
+	case a.way.cold:
 		return a.restartInto(ctx, a.to)
+	case a.way.restarts:
+		return a.installAcross(ctx)
 	}
 	begun := time.Now()
 	call, cancel := context.WithTimeout(ctx, installTimeout)
@@ -53,6 +60,31 @@ func (a *attempt) install(ctx context.Context) error {
 	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), took.Round(time.Millisecond)),
 		map[string]any{"ms": took.Milliseconds()})
 	return nil
+}
+
+// installAcross asks for the new code where the relup restarts the emulator. The node ends for that by itself, and
+// what release_handler made for the next boot is booted on trial: the new release, or, with a new ERTS, the old one
+// with the new kernel, stdlib and sasl, in which the upgrade goes on before the boot is over.
+func (a *attempt) installAcross(ctx context.Context) error {
+	a.Keeper.Expect(a.to)
+	call, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
+	_, err := a.handler.InstallRelease(call, a.to, installOptions())
+	if err != nil {
+		err = a.verdict(ctx, err)
+	}
+	var answered *rpc.ReleaseError
+	if err != nil && (errors.As(err, &answered) || !errors.Is(err, errNodeEnded)) {
+		return err // but if the node has ended and said nothing, what it asked the keeper for is its answer
+	}
+	wait, cancel := context.WithTimeout(ctx, max(restartTimeout, 2*a.Boot))
+	defer cancel()
+	old := a.node
+	a.restarted, a.node = true, nil
+	if err := a.Keeper.Await(wait, old); err != nil {
+		return err
+	}
+	return a.meetAgain(a.to)
 }
 
 // installOptions are the same for the way there and back.

@@ -17,7 +17,8 @@ type plan struct {
 	instructions int
 	suspended    []string // modules whose processes are suspended while they change
 	back         bool     // a relup leads back as well
-	cold         bool     // by a restart of the node
+	restarts     bool     // the relup restarts the emulator on the way
+	cold         bool     // by a restart of the node, without a relup
 }
 
 // plan finds the way from what runs to what the package holds, before anything is published.
@@ -29,7 +30,7 @@ func (a *attempt) plan(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.planHot(relup)
+	return a.planWay(relup)
 }
 
 // planRollback finds the way to a release that is on the volume.
@@ -52,7 +53,13 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 		return err
 	}
 	a.mayRestart = req.Restart
-	err = a.planHot(relup)
+	return a.planWay(relup)
+}
+
+// planWay finds one in service, or by a relup that restarts the emulator, or by a restart without one; the last two
+// only where a restart is allowed.
+func (a *attempt) planWay(target *volume.Relup) error {
+	err := a.planRelup(target)
 	if err != nil && a.mayRestart {
 		a.planCold()
 		return nil
@@ -63,12 +70,12 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 func (a *attempt) planCold() {
 	a.way = plan{cold: true}
 	a.emit("upgrade.planned", fmt.Sprintf("to %s by a restart of the node: its state and connections end", a.describeRelease(a.to)),
-		map[string]any{"verdict": "restart"})
+		map[string]any{"verdict": a.way.verdict()})
 }
 
-// planHot looks for the edge where release_handler does (release_handler:get_rh_script): in the target's
+// planRelup looks for the edge where release_handler does (release_handler:get_rh_script): in the target's
 // relup from what runs, then in the running release's relup down to the target.
-func (a *attempt) planHot(target *volume.Relup) error {
+func (a *attempt) planRelup(target *volume.Relup) error {
 	running, err := a.Volume.Relup(a.from)
 	if err != nil {
 		return err
@@ -76,30 +83,41 @@ func (a *attempt) planHot(target *volume.Relup) error {
 	edge := findEdge(target, running, a.from, a.to)
 	if edge == nil {
 		e := refuse("no-relup", "cannot %s from %s to %s in service: neither release has a relup between them", a.verb(), a.describeRelease(a.from), a.to)
-		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s)", a.from, knownEdges(target))
+		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
 		if a.kind == "rollback" {
 			e.Code, e.Hint = api.CodeNeedsRestart, "agent rollback --restart "+a.to+" restarts the node into it"
 		}
 		return e
 	}
-	if edge.NeedsEmulatorRestart() {
+	if edge.NeedsEmulatorRestart() && !a.mayRestart {
 		e := refuse(api.CodeNeedsRestart, "cannot %s from %s to %s in service: its relup restarts the emulator", a.verb(), a.describeRelease(a.from), a.to)
-		e.Hint = "roll it out as a new image"
+		e.Hint = "agent " + a.kind + " --restart allows it: the state and the connections of the node end"
 		return e
 	}
 	a.way = plan{
 		instructions: len(edge.Instructions),
 		suspended:    suspendedModules(edge.Instructions),
 		back:         findEdge(running, target, a.to, a.from) != nil,
+		restarts:     edge.NeedsEmulatorRestart(),
 	}
 	a.emit("upgrade.planned", a.way.describe(a.describeRelease(a.from), a.to), map[string]any{
-		"verdict": "hot", "instructions": a.way.instructions, "suspended": a.way.suspended, "way_back": a.way.back,
+		"verdict": a.way.verdict(), "instructions": a.way.instructions, "suspended": a.way.suspended, "way_back": a.way.back,
 	})
 	return nil
 }
 
+func (p plan) verdict() string {
+	if p.restarts || p.cold {
+		return "restart"
+	}
+	return "hot"
+}
+
 func (p plan) describe(from, to string) string {
 	text := fmt.Sprintf("%s to %s in service: %d instructions", from, to, p.instructions)
+	if p.restarts {
+		text = fmt.Sprintf("%s to %s by a relup that restarts the emulator, so that state and connections end: %d instructions", from, to, p.instructions)
+	}
 	if len(p.suspended) > 0 {
 		text += ", processes of " + strings.Join(p.suspended, ", ") + " are suspended meanwhile"
 	}

@@ -197,6 +197,57 @@ var restarts = []story{
 	{"make_permanent:error", "probation: committed, 1.0.0 runs after a restart, warned"},
 }
 
+// emulatorRestarts are upgrades whose relup restarts the emulator, which is allowed.
+var emulatorRestarts = []story{
+	{"", "probation: committed, 1.1.0 runs after a restart"},
+	{"stop:installing", "installing: reverted stopping, 1.0.0 runs"},
+	{"busy:one", "probation: committed, 1.1.0 runs after a restart, warned"}, // by a restart without the relup
+	{"install:error", "installing: refused code-change-failed, 1.0.0 runs"},
+	{"install:error+end", "installing: reverted code-change-failed, 1.0.0 runs after a restart"},
+	{"install:lost", "installing: aborted internal, 1.0.0 runs"},
+	{"install:lost+done", "probation: committed, 1.1.0 runs after a restart"},
+	{"install:done+end", "probation: committed, 1.1.0 runs after a restart"},
+	{"install:end", "installing: reverted internal, 1.0.0 runs after a restart"},
+	{"install:stop", "installing: reverted stopping, 1.0.0 runs"},
+	{"await:error", "installing: reverted internal, 1.0.0 runs after a restart"},
+	{"await:hang", "installing: reverted internal, 1.0.0 runs after a restart"},
+	{"await:stop", "installing: reverted stopping, nothing runs after a restart"},
+	{"await:error restart:error", "installing: broken internal, nothing runs after a restart"},
+	{"restarted.modified:some", "probation: reverted internal, 1.0.0 runs after a restart"},
+	{"restarted.apps:ended", "probation: reverted internal, 1.0.0 runs after a restart"},
+	{"restarted.status:end", "probation: reverted node-ended, 1.0.0 runs after a restart"},
+	{"make_permanent:end", "probation: committed, nothing runs after a restart, warned"},
+}
+
+func playEmulatorRestart(t *testing.T, script string) *stage {
+	s := newStage(t, script, demo("1.0.0", ""))
+	s.request.Restart = true
+	s.upgrade(restarting(demo("1.1.0", "1.0.0")))
+	return s
+}
+
+func restarting(pkg files) files {
+	relup := "releases/1.1.0/relup"
+	return pkg.with(relup, strings.ReplaceAll(pkg[relup], "{resume,[demo,demo_conn]}", "{resume,[demo,demo_conn]},restart_emulator"))
+}
+
+func TestARestartOfTheEmulatorNeedsLeave(t *testing.T) {
+	s := newStage(t, "", demo("1.0.0", ""))
+	s.upgrade(restarting(demo("1.1.0", "1.0.0")))
+	s.ends("verified: refused needs-restart, 1.0.0 runs")
+	if hint := s.result().Error.Hint; !strings.Contains(hint, "agent upgrade --restart") {
+		t.Errorf("the hint is %q", hint)
+	}
+}
+
+func TestAnUpgradeWithoutARelupMayRestartTheNode(t *testing.T) {
+	s := newStage(t, "", demo("1.0.0", ""))
+	s.request.Restart = true
+	s.engine.Settle = 0
+	s.upgrade(demo("1.1.0", ""))
+	s.ends("probation: committed, 1.1.0 runs after a restart")
+}
+
 // TestStoriesWalkEveryEdge tells them all, and fails when the table has an edge that none of them takes.
 func TestStoriesWalkEveryEdge(t *testing.T) {
 	walked := map[State][]State{}
@@ -205,7 +256,7 @@ func TestStoriesWalkEveryEdge(t *testing.T) {
 		kind    string
 		stories []story
 		play    func(*testing.T, string) *stage
-	}{{"upgrade", upgrades, playUpgrade}, {"rollback", rollbacks, playRollback}, {"restart", restarts, playRestart}} {
+	}{{"upgrade", upgrades, playUpgrade}, {"rollback", rollbacks, playRollback}, {"restart", restarts, playRestart}, {"emulator", emulatorRestarts, playEmulatorRestart}} {
 		for _, story := range c.stories {
 			told := false
 			t.Run(c.kind+"/"+strings.ReplaceAll(story.script, " ", "_"), func(t *testing.T) {

@@ -32,6 +32,8 @@ type stage struct {
 	world  *world
 	engine *Engine
 
+	request api.UpgradeRequest
+
 	path    []State // that were gone through
 	before  disk
 	events  []api.Event // what the caller was told
@@ -105,7 +107,7 @@ func (s *stage) life() (context.Context, context.CancelFunc) {
 }
 
 func (s *stage) upgrade(pkg files) {
-	s.receive(context.Background(), bytes.NewReader(pkg.pack(s.t)), api.UpgradeRequest{})
+	s.receive(context.Background(), bytes.NewReader(pkg.pack(s.t)), s.request)
 }
 
 // receive is upgrade with a caller and bytes that may be anything.

@@ -143,7 +143,11 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 	if errors.Is(cause, errNodeEnded) {
 		return a.awaitOld(ctx)
 	}
-	if a.way.back && a.state == Probation && !a.way.cold {
+	if node, version, err := a.Keeper.Running(); a.node == nil && err == nil && version == a.from {
+		a.node = node // the keeper was quicker
+		return nil
+	}
+	if a.way.back && a.state == Probation && a.way.verdict() == "hot" {
 		err := a.installBack(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err

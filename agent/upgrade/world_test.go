@@ -40,6 +40,8 @@ type world struct {
 
 	node    *node
 	protect string
+	expect  string
+	asked   bool // the node has asked for what is expected
 }
 
 // node is one incarnation with its release_handler.
@@ -123,8 +125,10 @@ func (w *world) Upgraded(_ Incarnation, version string) { w.node.version = versi
 
 func (w *world) Protect(version string) {
 	w.see("protect")
-	w.protect = version
+	w.protect, w.expect = version, ""
 }
+
+func (w *world) Expect(version string) { w.expect = version }
 
 func (w *world) Restart(ctx context.Context, version string) error {
 	w.see("restart")
@@ -141,6 +145,10 @@ func (w *world) Await(ctx context.Context, old Incarnation) error {
 		w.t.Error("waits for another node than the one that runs, or has run")
 	case !w.node.hasEnded() || w.protect == "":
 		w.t.Errorf("waits for a restart of a node that has ended: %v, and is protected by %q", w.node.hasEnded(), w.protect)
+	}
+	if w.asked {
+		w.asked = false
+		return w.comesUp(ctx, "await", w.expect)
 	}
 	return w.comesUp(ctx, "await", w.protect)
 }
@@ -314,6 +322,11 @@ func (c *connection) InstallRelease(ctx context.Context, version string, _ rpc.I
 	}
 	c.phase = map[string]string{"install": "installed", "back": "reverted"}[name]
 	return rpc.Installed{}, c.call(ctx, name, refusal("install_release", version, "code_change_failed"), func() error {
+		if c.expect != "" {
+			c.asked = true
+			c.end()
+			return nil
+		}
 		for v, status := range c.known {
 			if status == rpc.Current {
 				c.known[v] = rpc.Old

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"theseus/agent/heart"
 )
 
 // patience is for a fact to become true on a machine that has much else to do.
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"agent": main})
+	testscript.Main(m, map[string]func(){"agent": main, heart.Program: main})
 }
 
 // words are what the scripts have beside testscript's own.

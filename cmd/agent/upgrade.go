@@ -28,6 +28,9 @@ func (c *cli) upgradeCommand() *cobra.Command {
 the running release, installs it with OTP's release_handler, watches it, and makes it permanent. When it does
 not go well the old release runs on, or runs again. A - reads the package from standard input.
 
+A release that needs a restart, because its relup restarts the emulator or because it has none, is refused unless
+--restart allows it: the node is restarted into the new release on trial, and its connections and state end.
+
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
 
 ` + exitHelp,
@@ -40,6 +43,7 @@ not go well the old release runs on, or runs again. A - reads the package from s
 		},
 	}
 	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
+	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
 	cmd.Flags().DurationVar(&settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
 	return cmd
 }

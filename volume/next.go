@@ -1,0 +1,50 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// NextFile is where release_handler writes what is to be booted once, when the node ends for a relup that restarts the
+// emulator: "ERTS VERSION" (sasl: release_handler:write_new_start_erl/3).
+const NextFile = "new_start_erl.data"
+
+// HybridPrefix begins the version of the release that release_handler makes for the first boot of a new ERTS, out of
+// the new kernel, stdlib and sasl and the other applications of the version that follows the prefix.
+const HybridPrefix = "__new_emulator__"
+
+// Next is what release_handler wants to be booted once.
+type Next struct{ ERTS, Version string }
+
+// TakeNext reads what release_handler wants, and takes it away, since OTP never does. It is zero where that is nothing.
+func (v *Volume) TakeNext() (Next, error) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	path := v.Path(releaseDir, NextFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Next{}, nil
+	}
+	err = errors.Join(err, removeFile(path))
+	erts, version, ok := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if err == nil && !ok {
+		err = fmt.Errorf("it holds %.100q", text)
+	}
+	if err != nil {
+		return Next{}, fmt.Errorf("cannot read what release_handler wants to be booted: %w", err)
+	}
+	return Next{ERTS: erts, Version: version}, nil
+}
+
+// dropNext removes what a restart of the emulator may have left.
+func (v *Volume) dropNext() error {
+	hybrids, err := filepath.Glob(v.Path(releaseDir, HybridPrefix+"*"))
+	for _, path := range hybrids {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return errors.Join(err, removeFile(v.Path(releaseDir, NextFile)))
+}
