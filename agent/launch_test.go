@@ -139,3 +139,16 @@ func TestANodeHasOneHeartWhoeverAsksForIt(t *testing.T) {
 		}
 	}
 }
+
+func TestATrialBootsByTheScriptThatReleaseHandlerMade(t *testing.T) {
+	v := makeVolume(t, map[string]string{"1.0.0": ""})
+	write(t, filepath.Join(v.ReleaseDir("1.0.0"), "vm.args"), "-name shop@127.0.0.1\n")
+	l, err := newLaunch(Config{RunDir: t.TempDir()}, v, boot{v.State().Releases["1.0.0"], "__new_emulator__0.9.0"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hybrid := v.Path("releases/__new_emulator__0.9.0")
+	if !l.gives("-boot", hybrid+"/start") || !l.gives("-config", hybrid+"/sys") || !l.gives("-args_file", v.Path("releases/1.0.0/vm.args")) {
+		t.Errorf("it is booted by %v", l.command.Args)
+	}
+}

@@ -55,10 +55,10 @@ func TestSilenceIsNeverCutShortAndTheAgentWakesOnceASecondAtMost(t *testing.T) {
 	}
 }
 
-// beating is a node whose heart has called, and beats when it is told to.
-func beating(t *testing.T, script string) (kept, *incarnation, func()) {
+// beating is a node whose heart has called, and says what it is told to.
+func beating(t *testing.T, script string) (k kept, node *incarnation, says func(frame string)) {
 	t.Helper()
-	k := keep(t, map[string]string{"1.0.0": script})
+	k = keep(t, map[string]string{"1.0.0": script, "1.1.0": waits})
 	k.config.HeartTimeout = 2 * time.Second // a node beats at least every five, this one is no BEAM
 	node, err := k.launch(ruling{version: "1.0.0"})
 	if err != nil {
@@ -69,7 +69,7 @@ func beating(t *testing.T, script string) (kept, *incarnation, func()) {
 		<-node.Ended()
 		node.heart.Close()
 	})
-	in, beat := pipe(t)
+	in, voice := pipe(t)
 	_, out := pipe(t)
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: filepath.Join(k.config.RunDir, "bin", "heart.sock"), Net: "unix"})
 	if err != nil {
@@ -84,7 +84,11 @@ func beating(t *testing.T, script string) (kept, *incarnation, func()) {
 			t.Fatal("the node ended")
 		}
 	}
-	return k, node, func() { _, _ = beat.WriteString("\x00\x01\x02") }
+	return k, node, func(frame string) {
+		if _, err := voice.WriteString(frame); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func pipe(t *testing.T) (in, out *os.File) {

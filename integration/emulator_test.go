@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,19 +20,19 @@ import (
 	"theseus/integration/ship"
 )
 
-// The ends of the demo's relup, up and down, where restart_emulator goes.
+// The ends of the demo's relup, up and down.
 const (
 	endUp   = "{resume,[demo_session]}]}],"
 	endDown = "{purge,[demo_stats]}]}]}."
 )
 
-// restarting makes a relup restart the emulator at its end, up and down.
-func restarting(relup string) string {
-	for _, end := range []string{endUp, endDown} {
-		relup = strings.Replace(relup, end, strings.Replace(end, "]}]", ",restart_emulator]}]", 1), 1)
-	}
-	return relup
+// restartsAt puts restart_emulator behind the last instruction of one way.
+func restartsAt(end, relup string) string {
+	return strings.Replace(relup, end, strings.Replace(end, "]}]", "]},restart_emulator]", 1), 1)
 }
+
+// restarting makes a relup restart the emulator, up and down.
+func restarting(relup string) string { return restartsAt(endUp, restartsAt(endDown, relup)) }
 
 // leavesNothing fails the story where something of a restart of the emulator is left.
 func leavesNothing(s *ship.Ship) {
@@ -179,18 +180,20 @@ func fullPackage(s *ship.Ship) []byte {
 	return pkg
 }
 
-// overERTS is 1.1.0 with a relup as systools makes it between two versions of ERTS. Of the library that both releases
-// have there is one build.
+// overERTS is 1.1.0 with a relup as systools makes it between two versions of ERTS. What the relup does not change is
+// in both releases the same, as the seed has it: another compiler has made other files of it.
 func overERTS(s *ship.Ship, seed []byte) []byte {
 	s.T.Helper()
-	before := contents(s, seed)
+	before, after := contents(s, seed), contents(s, s.Package(images.Second))
+	relup := string(after["releases/"+images.Second+"/relup"])
 	pkg, err := repack.Bytes(s.Package(images.Second), func(name string, content []byte) (string, []byte) {
-		if shared, ok := before[name]; ok && strings.HasPrefix(name, "lib/") {
-			content = shared
-		}
-		if strings.HasSuffix(name, "/relup") {
-			relup := strings.Replace(string(content), "[{load_object_code", "[restart_new_emulator,{load_object_code", 1)
-			content = []byte(strings.Replace(relup, endDown, strings.Replace(endDown, "]}]", ",restart_emulator]}]", 1), 1))
+		old, shared := before[strings.Replace(name, "lib/demo-"+images.Second, "lib/demo-"+images.Seed, 1)]
+		module := strings.TrimSuffix(path.Base(name), ".beam")
+		switch {
+		case strings.HasSuffix(name, "/relup"):
+			return name, []byte(restartsAt(endDown, strings.Replace(relup, "[{load_object_code", "[restart_new_emulator,{load_object_code", 1)))
+		case shared && strings.HasSuffix(name, ".beam") && !strings.Contains(relup, "{load,{"+module+","), shared && strings.HasPrefix(name, "lib/demo_codec"):
+			return name, old
 		}
 		return name, content
 	})

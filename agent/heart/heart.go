@@ -192,7 +192,7 @@ func (h *Heart) hear(l *line) {
 
 // obey does what the node says; false when that was its last. A node waits until the line is closed then.
 func (h *Heart) obey(l *line, op byte, text string) bool {
-	h.beats.Add(1)
+	defer h.beats.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l != h.line {

@@ -8,8 +8,9 @@
 //
 // Before installing, every failure is taken back: the running release was not touched and the disk is as it
 // was. From installing on a failure ends in the old release, hot where the relup leads back, else by a
-// restart of the node. A crash anywhere is settled at the next start from the operation that the volume
-// recorded: before its commit the old release boots, after it the new one.
+// restart of the node. Where the relup restarts the emulator the node ends in installing, and probation begins
+// with the next one. A crash anywhere is settled at the next start from the operation that the volume recorded:
+// before its commit the old release boots, after it the new one.
 package upgrade
 
 import (
