@@ -12,7 +12,7 @@ import (
 )
 
 // setCommand is what release_handler has the heart say before it reboots the node.
-const setCommand = "\x00\x21\x04start releases/new_start_erl.data"
+const setCommand = "\x00\x22\x04start releases/new_start_erl.data"
 
 func TestWhatReleaseHandlerPreparedIsBootedOnceAndOnlyWhereItIsExpected(t *testing.T) {
 	reboot := ending{word: heart.Closed}
