@@ -60,7 +60,7 @@ func beating(t *testing.T, script string) (k kept, node *incarnation, says func(
 	t.Helper()
 	k = keep(t, map[string]string{"1.0.0": script, "1.1.0": waits})
 	k.config.HeartTimeout = 2 * time.Second // a node beats at least every five, this one is no BEAM
-	node, err := k.launch(ruling{version: "1.0.0"})
+	node, err := k.launch(t.Context(), ruling{version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func TestATrialBootsWithTheRecordsOfOTPAndNoOtherBootDoes(t *testing.T) {
 		{ruling{version: "1.1.0", script: filepath.Base(hybrid)}, true},
 		{ruling{version: "1.0.0"}, false},
 	} {
-		node, err := k.launch(c.boots)
+		node, err := k.launch(t.Context(), c.boots)
 		if err != nil {
 			t.Fatal(err)
 		}
