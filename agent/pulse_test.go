@@ -79,14 +79,21 @@ func beating(t *testing.T, script string) (k kept, node *incarnation, says func(
 	if _, _, err := c.WriteMsgUnix([]byte(node.id), unix.UnixRights(int(in.Fd()), int(out.Fd())), nil); err != nil {
 		t.Fatal(err)
 	}
-	for node.heart.Word() != heart.Closed {
-		if node.ended() {
-			t.Fatal("the node ended")
-		}
-	}
+	until(t, "the heart is heard", func() bool { return node.heart.Word() == heart.Closed })
 	return k, node, func(frame string) {
 		if _, err := voice.WriteString(frame); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func until(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !fact(); <-poll.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not come that %s", what)
 		}
 	}
 }

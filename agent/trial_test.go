@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"theseus/agent/heart"
@@ -42,9 +41,7 @@ func TestWhatReleaseHandlerPreparedIsBootedOnceAndOnlyWhereItIsExpected(t *testi
 			k, node, says := beating(t, waits)
 			beats := node.heart.Beats()
 			says(c.command)
-			for node.heart.Beats() == beats && !node.ended() {
-				runtime.Gosched()
-			}
+			until(t, "the heart is heard", func() bool { return node.heart.Beats() > beats })
 			k.Protect("1.0.0")
 			k.Expect(c.expect)
 			path := k.volume.Path("releases", "new_start_erl.data")
