@@ -46,11 +46,7 @@ func (a *attempt) install(ctx context.Context) error {
 	begun := time.Now()
 	call, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
-	h, err := a.node.Handler(call)
-	if err == nil {
-		_, err = h.InstallRelease(call, a.to, installOptions())
-	}
-	if err != nil {
+	if err := a.askInstall(call, a.to); err != nil {
 		if err = a.verdict(ctx, err); err != nil {
 			return err
 		}
@@ -69,7 +65,7 @@ func (a *attempt) installAcross(ctx context.Context) error {
 	a.Keeper.Expect(a.to)
 	call, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
-	_, err := a.handler.InstallRelease(call, a.to, installOptions())
+	err := a.askInstall(call, a.to)
 	if err != nil {
 		err = a.verdict(ctx, err)
 	}
@@ -87,9 +83,16 @@ func (a *attempt) installAcross(ctx context.Context) error {
 	return a.meetAgain(a.to)
 }
 
-// installOptions are the same for the way there and back.
-func installOptions() rpc.InstallOptions {
-	return rpc.InstallOptions{CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true}
+// askInstall is the same for the way there and back.
+func (a *attempt) askInstall(ctx context.Context, version string) error {
+	h, err := a.node.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = h.InstallRelease(ctx, version, rpc.InstallOptions{
+		CodeChangeTimeout: codeChangeTimeout, SuspendTimeout: suspendTimeout, UpdatePaths: true,
+	})
+	return err
 }
 
 // verdict tells what an error of install_release means. The reply comes before OTP acts on it: a failure

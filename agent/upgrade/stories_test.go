@@ -200,7 +200,7 @@ var restarts = []story{
 // emulatorRestarts are upgrades whose relup restarts the emulator, which is allowed.
 var emulatorRestarts = []story{
 	{"", "probation: committed, 1.1.0 runs after a restart"},
-	{"stop:installing", "installing: reverted stopping, 1.0.0 runs"},
+	{"stop:installing", "installing: interrupted stopping, 1.0.0 runs, left installing"},
 	{"busy:one", "probation: committed, 1.1.0 runs after a restart, warned"}, // by a restart without the relup
 	{"install:error", "installing: refused code-change-failed, 1.0.0 runs"},
 	{"install:error+end", "installing: reverted code-change-failed, 1.0.0 runs after a restart"},
@@ -208,10 +208,10 @@ var emulatorRestarts = []story{
 	{"install:lost+done", "probation: committed, 1.1.0 runs after a restart"},
 	{"install:done+end", "probation: committed, 1.1.0 runs after a restart"},
 	{"install:end", "installing: reverted internal, 1.0.0 runs after a restart"},
-	{"install:stop", "installing: reverted stopping, 1.0.0 runs"},
+	{"install:stop", "installing: interrupted stopping, 1.0.0 runs, left installing"},
 	{"await:error", "installing: reverted internal, 1.0.0 runs after a restart"},
 	{"await:hang", "installing: reverted internal, 1.0.0 runs after a restart"},
-	{"await:stop", "installing: reverted stopping, nothing runs after a restart"},
+	{"await:stop", "installing: interrupted stopping, nothing runs after a restart, left installing"},
 	{"await:error restart:error", "installing: broken internal, nothing runs after a restart"},
 	{"restarted.modified:some", "probation: reverted internal, 1.0.0 runs after a restart"},
 	{"restarted.apps:ended", "probation: reverted internal, 1.0.0 runs after a restart"},

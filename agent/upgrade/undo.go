@@ -174,7 +174,7 @@ func (a *attempt) awaitOld(ctx context.Context) error {
 func (a *attempt) installBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, revertTimeout)
 	defer cancel()
-	err := a.askBack(ctx)
+	err := a.askInstall(ctx, a.from)
 	if err == nil {
 		a.Keeper.Upgraded(a.node, a.from)
 		err = a.watch(ctx, a.Volume.State().Releases[a.from], 0)
@@ -185,15 +185,6 @@ func (a *attempt) installBack(ctx context.Context) error {
 	if gone := a.stays(ctx, verdictQuiet); gone != nil { // as in verdict: the error comes before the end
 		return fmt.Errorf("%w: %w", gone, err)
 	}
-	return err
-}
-
-func (a *attempt) askBack(ctx context.Context) error {
-	h, err := a.node.Handler(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = h.InstallRelease(ctx, a.from, installOptions())
 	return err
 }
 
