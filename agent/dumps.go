@@ -21,6 +21,9 @@ const (
 	sloganMax = 400  // bytes of it
 )
 
+// clockTick is how far the times of files lag behind the clock (Linux: current_time, jiffies).
+const clockTick = 10 * time.Millisecond
+
 const crashDump = "ERL_CRASH_DUMP" // the variable that says where the node writes one (erts: erl_crash_dump)
 
 // dumpInto makes room for the dump of a node that is launched now, and adds where it goes to the environment. An
@@ -66,14 +69,14 @@ func (d dumps) tidy(first string) error {
 	return err
 }
 
-// slogan is the reason that a dump gives for itself; there says that there is a dump.
-func slogan(path string) (text string, there bool) {
+// slogan is the reason that a dump gives for itself; there says that there is one that was written since.
+func slogan(path string, since time.Time) (text string, there bool) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return "", false
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() == 0 || info.ModTime().Before(since.Add(-clockTick)) {
 		return "", false
 	}
 	head, _ := io.ReadAll(io.LimitReader(file, dumpHead))

@@ -62,13 +62,16 @@ func TestOfTooBigCrashDumpsTheOldestGo(t *testing.T) {
 
 func TestTheSloganOfADumpIsOneLine(t *testing.T) {
 	d := dumps{t.TempDir()}
-	if got, there := slogan(dumpAt(t, d, 0, 90)); got != "boom and more" || !there {
+	if got, there := slogan(dumpAt(t, d, 0, 90), time.Time{}); got != "boom and more" || !there {
 		t.Errorf("%q, %v", got, there)
 	}
-	if _, there := slogan(filepath.Join(d.dir, "none")); there {
+	if _, there := slogan(filepath.Join(d.dir, "none"), time.Time{}); there {
 		t.Error("there is no dump")
 	}
-	if _, there := slogan(d.dir); there {
+	if _, there := slogan(dumpAt(t, d, 1, 90), time.Now().Add(time.Hour)); there {
+		t.Error("the dump of an earlier end is taken for this one's")
+	}
+	if _, there := slogan(d.dir, time.Time{}); there {
 		t.Error("a directory is no dump")
 	}
 }

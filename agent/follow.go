@@ -77,7 +77,7 @@ func (k *keeper) schedule(end ending, r ruling) ruling {
 	}
 	k.restarts = api.Restarts{Count: k.restarts.Count + 1, Last: end.String(), At: time.Now()}
 	if r.action == bootLater {
-		r.version = k.volume.State().Current
+		r.version = k.permanent()
 		r.delay = delay(k.config.RestartDelay, k.row, rand.Float64()) //nolint:gosec // no secret
 		k.restarts.Next = time.Now().Add(r.delay)
 		k.row++
@@ -91,7 +91,7 @@ func (k *keeper) tell(node *incarnation, end ending, r ruling) {
 	name, version := k.runs(node)
 	attrs := map[string]any{"version": version, "status": end.exit.Status(), "reason": end.String()}
 	message := fmt.Sprintf("the node of %s %s ended: %s; %s", name, version, end, r.why)
-	if text, there := slogan(node.dump); there {
+	if text, there := slogan(node.dump, node.since); there {
 		k.first = cmp.Or(k.first, node.dump)
 		attrs["dump"], attrs["slogan"] = node.dump, text
 		message += fmt.Sprintf("; its crash dump is %s: %s", node.dump, text)
@@ -102,13 +102,29 @@ func (k *keeper) tell(node *incarnation, end ending, r ruling) {
 	k.journal.note("node.ended", message, attrs)
 }
 
-// pause waits until the restart is due, or ctx is done.
-func (k *keeper) pause(ctx context.Context, d time.Duration) {
-	due := time.NewTimer(d)
-	defer due.Stop()
-	select {
-	case <-due.C:
-	case <-ctx.Done():
+// standIn is the release that booted in the place of the permanent one, which was found unusable at the start.
+type standIn struct{ unusable, version string }
+
+// since forgets it when the permanent one runs after all.
+func (s standIn) since(runs string) standIn {
+	if runs == s.unusable {
+		return standIn{}
 	}
+	return s
+}
+
+// permanent is what boots without anybody's asking: the permanent release, or what stands in for it.
+func (k *keeper) permanent() string {
+	if current := k.volume.State().Current; current != k.gaveWay.unusable {
+		return current
+	}
+	return k.gaveWay.version
+}
+
+// pause waits until the restart is due, somebody asks for one, or ctx is done.
+func (k *keeper) pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	_ = k.wait(ctx, func() (bool, error) { return k.next != "", nil })
 	k.update(func() { k.restarts.Next = time.Time{} })
 }

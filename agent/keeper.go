@@ -30,9 +30,10 @@ type keeper struct {
 
 	mu       sync.Mutex
 	node     *incarnation
-	protect  string        // boots when the node ends unasked
-	expect   string        // boots on trial when the node ends and asks for it
-	next     string        // boots when the node has ended, as restart asked
+	protect  string // boots when the node ends unasked
+	expect   string // boots on trial when the node ends and asks for it
+	next     string // boots when the node has ended, as restart asked
+	gaveWay  standIn
 	stopping bool          // the agent ends with the node
 	deadline time.Time     // of the node that is told to stop
 	restarts api.Restarts  // of the node, by anybody
@@ -53,6 +54,7 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 // that the agent ends with.
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
 	defer k.hurry()
+	k.gaveWay = standIn{unusable: k.volume.State().Current, version: version}
 	next := ruling{version: version}
 	for ctx.Err() == nil {
 		node, err := k.launch(ctx, next)
@@ -69,8 +71,19 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 			return end.exit.Status(), nil
 		}
 		k.pause(ctx, next.delay)
+		next = k.asked(next)
 	}
 	return 0, nil // told to stop while there was no node
+}
+
+// asked is what is launched: what was decided, unless somebody has asked for something else since.
+func (k *keeper) asked(r ruling) ruling {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != "" {
+		r = ruling{action: bootNow, version: k.next}
+	}
+	return r
 }
 
 // launch starts the process of one incarnation, unless the agent was told to stop meanwhile. The release_handler's files
@@ -106,7 +119,10 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	preferNode(node.process.Pid())
-	k.update(func() { k.node, k.next, k.expect = node, "", "" }) // a restart that was asked for meanwhile has happened
+	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
+		k.node, k.next, k.expect = node, "", ""
+		k.gaveWay = k.gaveWay.since(version)
+	})
 	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
 		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
 	if k.config.Restart == RestartUnset && k.policy(version) != RestartNever {
@@ -198,6 +214,9 @@ func (k *keeper) Running() (upgrade.Incarnation, string, error) {
 	if k.state() != api.NodeRunning {
 		return nil, "", k.absent()
 	}
+	if k.node.ended() { // which is about to be noted
+		return nil, "", errors.New("the node has ended")
+	}
 	return k.node, k.node.version, nil
 }
 
@@ -207,6 +226,7 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 	k.update(func() {
 		n := node.(*incarnation)
 		n.version, n.release = version, release
+		k.gaveWay = k.gaveWay.since(version)
 	})
 }
 
@@ -216,12 +236,34 @@ func (k *keeper) Protect(version string) { k.update(func() { k.protect, k.expect
 // Expect names what boots when the node ends and asks for it.
 func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }
 
-// Restart ends the node and boots version.
+// Restart ends the node, if there is one, and boots version.
 func (k *keeper) Restart(ctx context.Context, version string) error {
-	var old *incarnation
-	k.update(func() { old, k.next = k.node, version })
-	k.end(old)
-	return k.Await(ctx, old)
+	for {
+		var old *incarnation
+		k.update(func() {
+			if old = k.node; old != nil {
+				k.next = version
+			}
+		})
+		if old == nil {
+			return errors.New("the agent has launched no node yet")
+		}
+		k.end(old)
+		err := k.Await(ctx, old)
+		if ctx.Err() != nil || k.launched(old) == version || errors.Is(err, errStopping) {
+			return err
+		} // else another release was about to be launched at that moment
+	}
+}
+
+// launched is the version that was booted after an incarnation; it is empty where none was.
+func (k *keeper) launched(old *incarnation) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.node == old {
+		return ""
+	}
+	return k.node.version
 }
 
 // Await returns when an incarnation other than old is up.

@@ -326,3 +326,42 @@ func TestAReleaseThatIsNotThereIsNotBooted(t *testing.T) {
 		t.Errorf("status %d, %v", status, err)
 	}
 }
+
+func TestWhatGaveWayAtTheStartIsNotBootedByThePolicy(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": counts + "exit 3", "2.0.0": waits})
+	k.config.Restart, k.config.RestartLimit, k.config.RestartDelay = RestartOnFailure, 1, time.Millisecond
+	if err := k.volume.Seed("2.0.0", "other digest"); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.run(t.Context(), "1.0.0"); got != 3 {
+		t.Errorf("the agent ends with %d", got)
+	}
+	want := []string{"1.0.0 launched", "1.0.0 ended", "1.0.0 launched", "1.0.0 ended"}
+	if diff := cmp.Diff(want, k.lives()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestARestartIntoAnotherReleaseEndsTheBackOff(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": "exit 3", "1.1.0": waits})
+	k.config.Restart, k.config.RestartDelay = RestartAlways, time.Hour
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan int)
+	go func() { over <- k.run(ctx, "1.0.0") }()
+	k.await("the back-off", func() bool { return k.node != nil && k.state() == api.NodeRestarting })
+	asked := make(chan error)
+	go func() { asked <- k.Restart(ctx, "1.1.0") }()
+	k.runs("1.1.0")
+	stop()
+	if err := <-asked; !errors.Is(err, errStopping) && !errors.Is(err, context.Canceled) {
+		t.Errorf("the restart ended with %v", err)
+	}
+	<-over
+}
+
+func TestARestartBeforeTheFirstLaunchIsRefused(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": waits})
+	if err := k.Restart(t.Context(), "1.0.0"); err == nil {
+		t.Error("nothing was launched, and it was restarted")
+	}
+}

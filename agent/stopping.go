@@ -32,16 +32,16 @@ func (a *agent) listen(ctx context.Context) {
 	for {
 		select {
 		case sig := <-a.init.Stops():
+			a.stop()
 			switch {
 			case sig == unix.SIGQUIT:
-				a.log.Info("stopping the node fast", "signal", sig.String(), "kill", quickTime.String())
 				quick := time.AfterFunc(quickTime, a.keeper.hurry)
 				defer quick.Stop()
+				a.log.Info("stopping the node fast", "signal", sig.String(), "kill", quickTime.String())
 			case !stopping:
 				a.log.Info("stopping the node", "signal", sig.String())
 			}
 			stopping = true
-			a.stop()
 		case <-a.init.Dumps():
 			a.keeper.askForADump()
 		case <-ctx.Done():

@@ -171,3 +171,31 @@ func TestTheSettlingTimeIsTheCallersOrTheAgents(t *testing.T) {
 		}
 	})
 }
+
+// TestARollbackThatIsAskedForTwiceDoesNotLeadBack, as a script does that has lost the first answer.
+func TestARollbackThatIsAskedForTwiceDoesNotLeadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("1.0.0", ""))
+		time.Sleep(time.Second) // of a clock that is not real
+		s.upgrade(second())
+		s.ends("probation: committed, 1.1.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{})
+		s.ends("probation: committed, 1.0.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{})
+		s.ends("requested: refused already-rolled-back, 1.0.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{Version: "1.1.0"})
+		s.ends("probation: committed, 1.1.0 runs")
+	})
+}
+
+func TestNothingBeginsAfterTheEnd(t *testing.T) {
+	s := newStage(t, "", demo("1.0.0", ""))
+	s.engine.Close()
+	var stopping *api.Error
+	if err := s.engine.Rollback(t.Context(), api.RollbackRequest{}, nil); !errors.As(err, &stopping) || stopping.Code != api.CodeStopping {
+		t.Errorf("a rollback: %v", err)
+	}
+}

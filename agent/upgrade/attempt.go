@@ -116,11 +116,17 @@ func (a *attempt) panicked(cause any) {
 	a.emit("upgrade.panicked", fmt.Sprintf("an error of the agent itself: %.200q", fmt.Sprint(cause)), map[string]any{"stack": string(debug.Stack())})
 }
 
-// meetNode learns what runs before anything is done.
+// meetNode learns what runs before anything is done. A node that is down, or does not come up, must not keep its release
+// where a restart is allowed: then the attempt leads from what boots.
 func (a *attempt) meetNode() error {
 	node, version, err := a.Keeper.Running()
-	if err != nil {
-		return &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot begin the %s: %v", a.kind, err), Hint: "agent status says what the node does"}
+	if err != nil && a.mayRestart {
+		node, version = nil, a.Volume.State().Current
+	} else if err != nil {
+		return &api.Error{
+			Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot begin the %s: %v", a.kind, err),
+			Hint: "agent status says what the node does; --restart does not need it",
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

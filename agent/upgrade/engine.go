@@ -102,6 +102,7 @@ func (e *Engine) Rollback(run context.Context, req api.RollbackRequest, on func(
 		return err
 	}
 	defer e.end()
+	a.mayRestart = req.Restart
 	a.walk(run, []step{
 		{Planned, func(ctx context.Context) error { return a.planRollback(ctx, req) }},
 		{Unpacked, a.adopt},

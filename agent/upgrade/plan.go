@@ -46,19 +46,27 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 		return refuse("no-such-release", "cannot roll back to %s: it is not on the volume", a.describeRelease(version))
 	case version == a.from:
 		return refuse("already-installed", "cannot roll back to %s: it is what runs", a.describeRelease(version))
+	case req.Version == "" && target.Unpacked.After(s.Releases[a.from].Unpacked):
+		// Asked for again, after an answer that did not arrive, it would lead back into what was left.
+		e := refuse("already-rolled-back", "cannot roll back: %s was rolled back to from %s already", a.describeRelease(a.from), version)
+		e.Hint = "agent rollback " + version + " goes there all the same; agent releases lists them all"
+		return e
 	}
 	a.target(target)
 	relup, err := a.Volume.Relup(version)
 	if err != nil {
 		return err
 	}
-	a.mayRestart = req.Restart
 	return a.planWay(relup)
 }
 
 // planWay finds one in service, or by a relup that restarts the emulator, or by a restart without one; the last two
 // only where a restart is allowed.
 func (a *attempt) planWay(target *volume.Relup) error {
+	if a.node == nil {
+		a.planCold()
+		return nil
+	}
 	err := a.planRelup(target)
 	if err != nil && a.mayRestart {
 		a.planCold()

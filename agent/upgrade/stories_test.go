@@ -184,6 +184,8 @@ var rollbacks = []story{
 // restarts are rollbacks without a relup, which may restart the node.
 var restarts = []story{
 	{"", "probation: committed, 1.0.0 runs after a restart"},
+	{"running:error", "probation: committed, 1.0.0 runs after a restart"},
+	{"running:error restart:error", "installing: reverted internal, 1.1.0 runs after a restart"},
 	{"stop:checked", "checked: aborted stopping, 1.1.0 runs"},
 	{"stop:installing", "installing: interrupted stopping, 1.1.0 runs, left installing"},
 	{"restart:error", "installing: reverted internal, 1.1.0 runs after a restart"},

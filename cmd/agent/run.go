@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"theseus/agent"
+	"theseus/signals"
 )
 
 // gcPercent makes the collector run early: what PID 1 holds is missing to the node.
@@ -45,7 +46,7 @@ EXIT STATUS
 				return usageError{err}
 			}
 			debug.SetGCPercent(gcPercent)
-			log := slog.New(c.handler(config.LogJSON))
+			log := slog.New(handler(config.LogJSON))
 			c.status, err = agent.Run(cmd.Context(), config, c.env, version(), log)
 			return err
 		},
@@ -54,10 +55,11 @@ EXIT STATUS
 	return cmd
 }
 
-// handler writes the agent's own lines, which must be told from the node's on the same stderr.
-func (c *cli) handler(asJSON bool) slog.Handler {
+// handler writes the agent's own lines, which must be told from the node's on the same stderr. When nobody reads that,
+// lines are lost: an agent that waited would not hear that it is to stop.
+func handler(asJSON bool) slog.Handler {
 	if asJSON {
-		return slog.NewJSONHandler(c.stderr, nil).WithAttrs([]slog.Attr{slog.String("source", "agent")})
+		return slog.NewJSONHandler(signals.Stderr{}, nil).WithAttrs([]slog.Attr{slog.String("source", "agent")})
 	}
-	return newLineHandler(c.stderr)
+	return newLineHandler(signals.Stderr{})
 }
