@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,36 @@ func TestMain(m *testing.M) {
 
 // words are what the scripts have beside testscript's own.
 func words() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await}
+	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread}
+}
+
+// unread is exits for a command whose standard error is full, and read by nobody: unread STATUS COMMAND ARGS…
+func unread(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: unread STATUS COMMAND ARGS…")
+	}
+	reader, writer, err := os.Pipe()
+	ts.Check(err)
+	defer reader.Close()
+	ts.Check(writer.SetWriteDeadline(time.Now()))
+	for filled := false; !filled; {
+		_, err := writer.Write(make([]byte, 4096))
+		filled = err != nil
+	}
+	full, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", writer.Fd()), os.O_WRONLY, 0) // its writes wait
+	ts.Check(err)
+	defer full.Close()
+	cmd := exec.Command("env", args[1:]...)
+	cmd.Stderr, cmd.Dir = full, ts.Getenv("WORK")
+	for _, name := range []string{"PATH", "AGENT_RUN_DIR", "AGENT_VOLUME"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	ts.Check(cmd.Start())
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	if got := strconv.Itoa(status(cmd.Wait())); got != args[0] {
+		ts.Fatalf("exit status %s, not %s", got, args[0])
+	}
 }
 
 // exits runs a command that must end with this status: exits STATUS COMMAND ARGS…

@@ -46,7 +46,8 @@ EXIT STATUS
 				return usageError{err}
 			}
 			debug.SetGCPercent(gcPercent)
-			log := slog.New(handler(config.LogJSON))
+			c.stderr = signals.Stderr{} // where nobody reads it, lines are lost: an agent that waited could not end
+			log := slog.New(c.handler(config.LogJSON))
 			c.status, err = agent.Run(cmd.Context(), config, c.env, version(), log)
 			return err
 		},
@@ -55,11 +56,10 @@ EXIT STATUS
 	return cmd
 }
 
-// handler writes the agent's own lines, which must be told from the node's on the same stderr. When nobody reads that,
-// lines are lost: an agent that waited would not hear that it is to stop.
-func handler(asJSON bool) slog.Handler {
+// handler writes the agent's own lines, which must be told from the node's on the same stderr.
+func (c *cli) handler(asJSON bool) slog.Handler {
 	if asJSON {
-		return slog.NewJSONHandler(signals.Stderr{}, nil).WithAttrs([]slog.Attr{slog.String("source", "agent")})
+		return slog.NewJSONHandler(c.stderr, nil).WithAttrs([]slog.Attr{slog.String("source", "agent")})
 	}
-	return newLineHandler(signals.Stderr{})
+	return newLineHandler(c.stderr)
 }
