@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"theseus/agent/heart"
 )
@@ -37,11 +38,11 @@ func unread(ts *testscript.TestScript, neg bool, args []string) {
 	reader, writer, err := os.Pipe()
 	ts.Check(err)
 	defer reader.Close()
-	ts.Check(writer.SetWriteDeadline(time.Now()))
-	for filled := false; !filled; {
-		_, err := writer.Write(make([]byte, 4096))
-		filled = err != nil
-	}
+	defer writer.Close()
+	size, err := unix.FcntlInt(writer.Fd(), unix.F_GETPIPE_SZ, 0)
+	ts.Check(err)
+	_, err = writer.Write(make([]byte, size))
+	ts.Check(err)
 	full, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", writer.Fd()), os.O_WRONLY, 0) // its writes wait
 	ts.Check(err)
 	defer full.Close()
