@@ -127,12 +127,7 @@ func TestAnUpgradeToANewERTSGoesOverTheHybridRelease(t *testing.T) {
 		if set.OTP == oldest {
 			t.Skip("needs an OTP later than", oldest)
 		}
-		session := ship.Open(t)
-		volume, err := session.Volume(t.Context(), "release")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &ship.Ship{T: t, Session: session, Set: set, Volume: volume}
+		s := ship.Build(t, set)
 		seed := fullPackage(s)
 		s.Replace(s.ImageOf("full", seed))
 		s.Serves(images.Seed)

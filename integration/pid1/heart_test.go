@@ -67,7 +67,7 @@ func TestARebootEndsTheContainerWhereNothingIsToBeRestarted(t *testing.T) {
 // TestAReleaseWithItsOwnHeartHasOneRestarter: no process is heart's, so nothing but the agent can start a node.
 func TestAReleaseWithItsOwnHeartHasOneRestarter(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-e", "AGENT_RESTART_DELAY=20ms", "-e", "HEART_COMMAND=touch /run/agent/restarted")
+		s := ship.Build(t, set, "-e", "AGENT_RESTART_DELAY=20ms", "-e", "HEART_COMMAND=touch /run/agent/restarted")
 		s.Replace(s.ImageWith("heart", func(name string, content []byte) (string, []byte) {
 			if strings.HasSuffix(name, "/vm.args") {
 				content = append(content, "\n-heart\n"...)

@@ -102,15 +102,21 @@ type Ship struct {
 // Launch starts the demo service on a new volume, and waits until it serves the seed.
 func Launch(t *testing.T, set *images.Set, options ...string) *Ship {
 	t.Helper()
+	s := Build(t, set, options...)
+	s.Replace(set.Image)
+	s.Serves(images.Seed)
+	return s
+}
+
+// Build is a ship with a new volume and no container yet: Replace runs one.
+func Build(t *testing.T, set *images.Set, options ...string) *Ship {
+	t.Helper()
 	session := Open(t)
 	volume, err := session.Volume(t.Context(), "release")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Ship{T: t, Session: session, Set: set, Volume: volume, Options: options}
-	s.Replace(set.Image)
-	s.Serves(images.Seed)
-	return s
+	return &Ship{T: t, Session: session, Set: set, Volume: volume, Options: options}
 }
 
 // Replace runs a container of an image on the ship's volume; one that is there is removed first.
