@@ -40,6 +40,16 @@ func (v *Volume) TakeNext() (Next, error) {
 	return Next{ERTS: erts, Version: version}, nil
 }
 
+// DropNext forgets what release_handler wanted to be booted before now.
+func (v *Volume) DropNext() error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	if err := v.dropNext(); err != nil {
+		return fmt.Errorf("cannot forget what release_handler wanted to be booted: %w", err)
+	}
+	return nil
+}
+
 // dropNext removes what a restart of the emulator may have left.
 func (v *Volume) dropNext() error {
 	hybrids, err := filepath.Glob(v.Path(releaseDir, HybridPrefix+"*"))

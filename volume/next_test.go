@@ -10,7 +10,7 @@ func TestWhatReleaseHandlerWantsIsTakenOnce(t *testing.T) {
 	v := seeded(t)
 	path := v.Path("releases", NextFile)
 	for text, want := range map[string]Next{
-		"13.1.5 1.1.0":                      {"13.1.5", "1.1.0"},
+		"13.1.5 1.1.0":                       {"13.1.5", "1.1.0"},
 		"15.2.7 " + HybridPrefix + "1.0.0\n": {"15.2.7", "__new_emulator__1.0.0"},
 	} {
 		write(t, path, text)

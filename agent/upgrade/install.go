@@ -28,7 +28,7 @@ const (
 // enter is the last moment before the node changes: from now on its end means a restart into the old release. What
 // release_handler may have wanted once before is forgotten.
 func (a *attempt) enter(context.Context) error {
-	if _, err := a.Volume.TakeNext(); err != nil {
+	if err := a.Volume.DropNext(); err != nil {
 		return err
 	}
 	a.Keeper.Protect(a.from)
