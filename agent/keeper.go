@@ -61,6 +61,11 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 		if ctx.Err() != nil && node == nil {
 			break
 		}
+		if instead := k.instead(next.version); err != nil && instead != "" {
+			k.journal.log.Error(instead+" is booted instead", "err", err)
+			next = ruling{version: instead}
+			continue
+		}
 		if err != nil {
 			return 1, err
 		}
@@ -84,6 +89,16 @@ func (k *keeper) asked(r ruling) ruling {
 		r = ruling{action: bootNow, version: k.next}
 	}
 	return r
+}
+
+// instead is what boots where an upgrade's release cannot even be launched.
+func (k *keeper) instead(version string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if protected := k.protected(); protected != version {
+		return protected
+	}
+	return ""
 }
 
 // launch starts the process of one incarnation, unless the agent was told to stop meanwhile. The release_handler's files

@@ -180,6 +180,18 @@ func TestAProtectedReleaseIsBootedWhenTheNodeEnds(t *testing.T) {
 	}
 }
 
+func TestAProtectedReleaseIsBootedWhereTheOtherCannotBeLaunched(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": "sleep 1; exit 3"})
+	k.Protect("1.0.0")
+	go func() {
+		k.runs("1.0.0")
+		k.Protect("")
+	}()
+	if got, err := k.keeper.run(t.Context(), "1.1.0"); got != 3 || err != nil {
+		t.Errorf("the agent ends with %d, %v", got, err)
+	}
+}
+
 func TestANodeThatDoesNotStopIsKilled(t *testing.T) {
 	k := keep(t, map[string]string{"1.0.0": deaf})
 	k.config.StopTimeout = 200 * time.Millisecond
