@@ -54,7 +54,7 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 // that the agent ends with.
 func (k *keeper) run(ctx context.Context, version string) (int, error) {
 	defer k.hurry()
-	k.gaveWay = standIn{unusable: k.volume.State().Current, version: version}
+	k.update(func() { k.gaveWay = standIn{unusable: k.volume.State().Current, version: version} })
 	next := ruling{version: version}
 	for ctx.Err() == nil {
 		node, err := k.launch(ctx, next)
