@@ -16,6 +16,7 @@ import (
 
 	"theseus/agent/api"
 	"theseus/agent/control"
+	"theseus/agent/notify"
 	"theseus/agent/upgrade"
 	"theseus/signals"
 	"theseus/volume"
@@ -67,7 +68,9 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	if err := makeRunDir(a.config.RunDir); err != nil {
 		return 1, err
 	}
-	a.keeper = newKeeper(a.config, environ, a.volume, a.init, a.journal)
+	a.keeper = newKeeper(a.config, notify.Strip(environ), a.volume, a.init, a.journal)
+	notifier := a.notifier(ctx)
+	a.journal.hears = notifier.Record
 	var actors sync.WaitGroup
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // reaps and answers while the node stops, too
 	actors.Go(func() { a.report("the reaper", a.init.Run(life)) })
@@ -84,6 +87,8 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
 	}
+	actors.Go(func() { notifier.Run(life, ctx) })
+	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })
 	listener, err := control.Listen(ctx, a.config.Socket())
 	if err != nil {
 		return 1, err

@@ -37,6 +37,8 @@ type Config struct {
 	Settle       time.Duration // how long an installed release is watched before it is made permanent
 	Nofile       uint64        // cap of the node's soft limit of open files; 0 leaves it
 	DistPort     int           // of the node's distribution on loopback; 0 picks a free one at each boot
+	NodeNotify   bool          // the node has a notify socket, and is up when it has said so there
+	NodeWatchdog time.Duration // it beats there within this; 0: it need not
 	AllowUIDs    []uint32      // users beside root and the agent's own that may use the socket
 	LogJSON      bool          // the agent's own lines on stderr as JSON
 }
@@ -62,6 +64,8 @@ var variables = []variable{
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent", duration(func(c *Config) *time.Duration { return &c.Settle })},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
 	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
+	{"AGENT_NODE_NOTIFY", "off", "on: the node gets a NOTIFY_SOCKET of its own, and is up when it has said READY=1 there", nodeNotify},
+	{"AGENT_NODE_WATCHDOG", "0s", "the node says WATCHDOG=1 there within this, 0 = it need not", duration(func(c *Config) *time.Duration { return &c.NodeWatchdog })},
 	{"AGENT_ALLOW_UIDS", "", "more users that may use the socket: uids, separated by commas", allowUIDs},
 	{"AGENT_LOG", "text", "the agent's own lines on stderr: text or json", logFormat},
 }
@@ -76,6 +80,9 @@ func ConfigFrom(environ []string) (Config, error) {
 		if err := v.set(&c, value); err != nil {
 			errs = append(errs, fmt.Errorf("cannot use %s=%q: %w", v.name, value, err))
 		}
+	}
+	if c.NodeWatchdog > 0 && !c.NodeNotify {
+		errs = append(errs, errors.New("cannot use AGENT_NODE_WATCHDOG without AGENT_NODE_NOTIFY=on: the node has nowhere to say WATCHDOG=1"))
 	}
 	return c, errors.Join(errs...)
 }
@@ -163,6 +170,14 @@ func restartPolicy(c *Config, value string) error {
 	c.Restart = RestartPolicy(value)
 	if !slices.Contains([]RestartPolicy{RestartUnset, RestartNever, RestartOnFailure, RestartAlways}, c.Restart) {
 		return errors.New("it is none of never, on-failure, always")
+	}
+	return nil
+}
+
+func nodeNotify(c *Config, value string) error {
+	c.NodeNotify = value == "on"
+	if value != "on" && value != "off" {
+		return errors.New("it is none of on, off")
 	}
 	return nil
 }

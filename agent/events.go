@@ -9,10 +9,11 @@ import (
 	"theseus/volume"
 )
 
-// journal is where every event goes: the log on stderr and the history on the volume.
+// journal is where every event goes: the log on stderr, the history on the volume, and who else wants to hear.
 type journal struct {
 	log    *slog.Logger
 	volume *volume.Volume
+	hears  func(api.Event) // may be nil; must not wait
 }
 
 // record logs and keeps an event. A history that cannot be written is reported and does not stop anything:
@@ -21,6 +22,7 @@ func (j *journal) record(e api.Event) {
 	if e.Kind == api.KindProgress {
 		return
 	}
+	j.stir(e)
 	attrs := []slog.Attr{slog.String("kind", e.Kind)}
 	if e.Upgrade != "" {
 		attrs = append(attrs, slog.String("upgrade", e.Upgrade))
@@ -33,6 +35,13 @@ func (j *journal) record(e api.Event) {
 	step := e.Upgrade != "" && e.Result == nil // the end of its upgrade makes it durable as well
 	if err := j.volume.RecordHistory(e, !step); err != nil {
 		j.log.Error("cannot record the event in the history", "err", err)
+	}
+}
+
+// stir tells of an event that is neither logged nor kept, or that will be.
+func (j *journal) stir(e api.Event) {
+	if j.hears != nil {
+		j.hears(e)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"theseus/agent/api"
@@ -125,6 +126,12 @@ func (k *keeper) permanent() string {
 func (k *keeper) pause(ctx context.Context, d time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	_ = k.wait(ctx, func() (bool, error) { return k.next != "", nil })
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		defer cancel()
+		_ = k.wait(ctx, func() (bool, error) { return k.next != "", nil })
+	})
+	k.beat(ctx, ctx.Done())
+	waiting.Wait()
 	k.update(func() { k.restarts.Next = time.Time{} })
 }

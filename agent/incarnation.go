@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"theseus/agent/heart"
+	"theseus/agent/notify"
 	"theseus/agent/upgrade"
 	"theseus/rpc"
 	"theseus/signals"
@@ -25,6 +26,7 @@ type incarnation struct {
 	heart   *heart.Heart
 	since   time.Time
 	dump    string // where it writes a crash dump
+	notices *notify.Node
 
 	// Guarded by the keeper's lock.
 	version  string // of what it runs now
@@ -126,5 +128,11 @@ func (n *incarnation) isUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return upgrade.ApplicationsMatch(running, n.release)
+	if err := upgrade.ApplicationsMatch(running, n.release); err != nil {
+		return err
+	}
+	if !n.notices.Ready() {
+		return errors.New("it has not said READY=1 on its notify socket")
+	}
+	return nil
 }

@@ -40,12 +40,13 @@ type keeper struct {
 	row      int           // restarts by the policy, in a row
 	first    string        // crash dump of that row
 	changed  chan struct{} // closed and replaced whenever something above changes
+	pulse    chan struct{} // run takes part, unless it is stuck
 }
 
 func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init, j *journal) *keeper {
 	grace, hurry := context.WithCancel(context.Background())
 	return &keeper{
-		config: c, environ: environ, volume: v, init: init, journal: j, changed: make(chan struct{}),
+		config: c, environ: environ, volume: v, init: init, journal: j, changed: make(chan struct{}), pulse: make(chan struct{}),
 		dumps: dumps{dir: v.Path("log")}, grace: grace, hurry: hurry,
 	}
 }
@@ -125,12 +126,18 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	if ctx.Err() != nil {
 		return nil, errStopping
 	}
+	if node.notices, err = k.listenTo(); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
+	l.command.Env = append(l.command.Env, node.notices.Env()...)
 	if node.heart, err = heart.Listen(l.bindir, node.id, k.journal.log); err != nil {
+		node.notices.Close()
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	node.process, err = k.init.Start(l.command)
 	if err != nil {
 		node.heart.Close()
+		node.notices.Close()
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	preferNode(node.process.Pid())
@@ -154,9 +161,8 @@ func (k *keeper) live(ctx context.Context, node *incarnation) ending {
 	var hung bool
 	watch.Go(func() { k.awaitBoot(alive, node) })
 	watch.Go(func() { hung = k.feel(alive, node) })
-	select {
-	case <-node.Ended():
-	case <-ctx.Done():
+	watch.Go(func() { k.hear(node) })
+	if !k.beat(ctx, node.Ended()) {
 		k.update(func() { k.stopping = true })
 		k.end(node)
 	}
@@ -319,7 +325,7 @@ func (k *keeper) snapshot() (api.Node, volume.Release) {
 	if k.node == nil {
 		return n, volume.Release{}
 	}
-	n.Name, n.Since = k.node.target.Node, k.node.since
+	n.Name, n.Since, n.Notice = k.node.target.Node, k.node.since, k.node.notices.Said()
 	if !k.node.down {
 		n.PID = k.node.process.Pid()
 	}

@@ -78,6 +78,16 @@ func parent(pid int) (ppid int, alive bool) {
 	return ppid, err == nil && fields[0] != "Z" && fields[0] != "X"
 }
 
+// Within says whether pid is alive, and is the process root or descends from it.
+func Within(pid, root int) bool {
+	above, alive := parent(pid)
+	for alive && pid > 0 && pid != root {
+		pid = above
+		above, _ = parent(above)
+	}
+	return alive && pid == root
+}
+
 // command is the name of the program that pid runs, at most 15 bytes of it; empty when it has ended.
 func command(pid int) string {
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))

@@ -77,13 +77,7 @@ func leftovers(marker string) (list []int, sure bool) {
 }
 
 // descends says whether pid is alive and below this process.
-func descends(pid int) bool {
-	above, alive := parent(pid)
-	for alive && above > 0 && above != os.Getpid() {
-		above, _ = parent(above)
-	}
-	return alive && above > 0
-}
+func descends(pid int) bool { return pid != os.Getpid() && Within(pid, os.Getpid()) }
 
 // signalLeftover takes hold of the process before it looks at it once more: pid may have a new owner by now.
 func signalLeftover(pid int, marker string, sig syscall.Signal) bool {

@@ -113,6 +113,15 @@ type Node struct {
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since,omitzero"` // of this incarnation's launch
 	Restarts Restarts  `json:"restarts"`
+	Notice   *Notice   `json:"notice,omitempty"` // where AGENT_NODE_NOTIFY is on
+}
+
+// Notice is what this incarnation of the node has said of itself, with sd_notify.
+type Notice struct {
+	Ready    bool      `json:"ready"`
+	Stopping bool      `json:"stopping"`
+	Status   string    `json:"status,omitempty"`
+	Beat     time.Time `json:"beat,omitzero"` // its last WATCHDOG=1
 }
 
 // Restarts are the launches of the node after its first one, whoever asked for them.

@@ -32,6 +32,7 @@ func (a *attempt) enter(context.Context) error {
 		return err
 	}
 	a.Keeper.Protect(a.from)
+	a.emit("install.begun", fmt.Sprintf("should the node end from here on, %s boots", a.describeRelease(a.from)), nil)
 	return nil
 }
 
