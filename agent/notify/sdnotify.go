@@ -29,6 +29,7 @@ type Manager struct {
 	socket   string        // a path, or @name of an abstract socket; empty: there is no manager
 	watchdog time.Duration // it wants a beat within this; 0: none
 	log      *slog.Logger
+	post     func(socket, message string) error
 
 	mu   sync.Mutex
 	lost bool // the last message was
@@ -37,7 +38,7 @@ type Manager struct {
 // FromEnvironment finds the manager by NOTIFY_SOCKET, and what it wants by WATCHDOG_USEC and WATCHDOG_PID. The latter may
 // be missing, as it is in a container. They are read from the environment of this process, which the last of them names.
 func FromEnvironment(log *slog.Logger) *Manager {
-	m := &Manager{socket: os.Getenv("NOTIFY_SOCKET"), log: log}
+	m := &Manager{socket: os.Getenv("NOTIFY_SOCKET"), log: log, post: post}
 	if m.socket == "" {
 		return m
 	}
@@ -55,7 +56,7 @@ func (m *Manager) there() bool { return m.socket != "" }
 func (m *Manager) send(lines ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err := post(m.socket, strings.Join(lines, "\n"))
+	err := m.post(m.socket, strings.Join(lines, "\n"))
 	if err != nil && !m.lost {
 		m.log.Warn("the service manager cannot be notified; the node runs on", "err", err)
 	}
