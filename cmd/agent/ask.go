@@ -34,6 +34,9 @@ func (c *cli) tellStatus(s api.Status) {
 	defer w.Flush()
 	fmt.Fprintf(w, "release\t%s %s (%s)\n", s.Release.Name, s.Release.Version, s.Release.Status)
 	fmt.Fprintf(w, "node\t%s %s%s\n", state(s.Node), s.Node.Name, pid(s.Node))
+	if n := s.Node.Notice; n != nil {
+		fmt.Fprintf(w, "says\t%s\n", says(*n))
+	}
 	if r := s.Node.Restarts; r.Count > 0 {
 		fmt.Fprintf(w, "restarts\t%d, the last %s ago: %s\n", r.Count, time.Since(r.At).Round(time.Second), r.Last)
 	}
@@ -46,6 +49,21 @@ func (c *cli) tellStatus(s api.Status) {
 		fmt.Fprintf(w, "upgrade\t%s from %s to %s is %s\n", s.Upgrade.ID, s.Upgrade.From, s.Upgrade.To, s.Upgrade.State)
 	}
 	fmt.Fprintf(w, "agent\t%s, pid %d, up %s\n", s.Agent.Version, s.Agent.PID, time.Since(s.Agent.Since).Round(time.Second))
+}
+
+// says is what the node says of itself.
+func says(n api.Notice) string {
+	text := "that it is not ready"
+	switch {
+	case n.Stopping:
+		text = "that it stops"
+	case n.Ready:
+		text = "that it is ready"
+	}
+	if n.Status != "" {
+		text += ": " + n.Status
+	}
+	return text
 }
 
 // state is what the node does, and for how long it stays down.

@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +29,31 @@ func TestMain(m *testing.M) {
 
 // words are what the scripts have beside testscript's own.
 func words() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread}
+	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread, "manager": manager}
+}
+
+// manager is a service manager that listens on a socket and writes what it hears into a file, one line each, as long
+// as the script runs: manager SOCKET FILE. A file that grew has what was sent before whatever the script saw.
+func manager(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: manager SOCKET FILE")
+	}
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unixgram"})
+	ts.Check(err)
+	file, err := os.Create(ts.MkAbs(args[1]))
+	ts.Check(err)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		message := make([]byte, 4096)
+		for n, err := socket.Read(message); err == nil; n, err = socket.Read(message) {
+			fmt.Fprintf(file, "%s\n", message[:n])
+		}
+	})
+	ts.Defer(func() {
+		socket.Close()
+		listening.Wait()
+		file.Close()
+	})
 }
 
 // unread is exits for a command whose standard error is full, and read by nobody: unread STATUS COMMAND ARGS…
