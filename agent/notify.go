@@ -114,12 +114,16 @@ func (v *vigil) alive(ctx context.Context) error {
 	return nil
 }
 
-// feel meets the keeper's loop. It is elsewhere while a node is stopped and the next one launched, but not for long.
+// feel meets the keeper's loop, and leaves most of the time for the node. The loop is elsewhere while a node is stopped
+// and the next one launched, but not for long.
 func (v *vigil) feel(ctx context.Context) error {
+	end, _ := ctx.Deadline()
+	brief, cancel := context.WithTimeout(ctx, time.Until(end)/4)
+	defer cancel()
 	select {
 	case <-v.keeper.pulse:
 		v.felt = time.Now()
-	case <-ctx.Done():
+	case <-brief.Done():
 		if time.Since(v.felt) > v.config.StopTimeout+betweenNodes {
 			return errors.New("the loop that keeps the node is stuck")
 		}

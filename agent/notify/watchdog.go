@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Watch feeds the manager's watchdog at half of its time, while alive has no objection, until ctx is done. alive has a
-// quarter of that time to answer. Its first objection is reported.
+// Watch feeds the manager's watchdog at half of its time, while alive has no objection, until ctx is done. alive must have
+// answered before the next half is over. Its first objection is reported.
 func (n *Notifier) Watch(ctx context.Context, alive func(context.Context) error) {
 	m := n.Manager
 	if m.watchdog == 0 {
@@ -20,7 +20,7 @@ func (n *Notifier) Watch(ctx context.Context, alive func(context.Context) error)
 		case <-ctx.Done():
 			return
 		}
-		asked, cancel := context.WithTimeout(ctx, m.watchdog/4)
+		asked, cancel := context.WithTimeout(ctx, m.watchdog*2/5)
 		err := alive(asked)
 		cancel()
 		switch {
