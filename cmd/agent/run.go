@@ -24,6 +24,9 @@ in an orderly way, QUIT does so fast, USR1 has it write a crash dump. The exit s
 
   ENTRYPOINT ["agent", "run"]
 
+Where NOTIFY_SOCKET is set, systemd or podman is told when the node is ready, upgraded and stopping, and that it
+lives (WATCHDOG_USEC). Neither is passed on to the node.
+
 With --raw it is PID 1 for any command instead, and nothing else: it forwards every signal to the command,
 reaps orphans, hands over the terminal, and ends as the command does. What the command leaves running has
 TERM and --grace to end. Signals 32 and 34 are the C library's and cannot be forwarded.
