@@ -21,9 +21,13 @@ const (
 
 // notifier tells the service manager, if there is one, what the agent is doing. stop is done when it is to end.
 func (a *agent) notifier(stop context.Context) *notify.Notifier {
+	var stopped time.Time
 	return notify.NewNotifier(notify.FromEnvironment(a.log), func() notify.View {
-		s, stopping := a.Status(), stop.Err() != nil
-		return notify.View{Status: describe(s, stopping), Left: a.left(s, stopping)}
+		if stopped.IsZero() && stop.Err() != nil {
+			stopped = time.Now()
+		}
+		s := a.Status()
+		return notify.View{Status: describe(s, !stopped.IsZero()), Left: a.left(s, stopped)}
 	})
 }
 
@@ -38,7 +42,7 @@ func describe(s api.Status, stopping bool) string {
 		parts[0] = "preparing the volume"
 	}
 	if u := s.Upgrade; u != nil {
-		parts = append(parts, strings.TrimSpace("upgrade to "+u.To)+": "+u.State)
+		parts = append(parts, upgradeTo(u.To)+": "+u.State)
 	}
 	if r := s.Node.Restarts; r.Count > 0 {
 		parts = append(parts, fmt.Sprintf("restarts: %d, the last after %s", r.Count, r.Last))
@@ -47,6 +51,13 @@ func describe(s api.Status, stopping bool) string {
 		parts = append(parts, "node: "+n.Status)
 	}
 	return strings.ReplaceAll(strings.Join(parts, "; "), "\n", " ")
+}
+
+func upgradeTo(version string) string {
+	if version == "" {
+		return "upgrade"
+	}
+	return "upgrade to " + version
 }
 
 func doing(node string) string {
@@ -59,11 +70,11 @@ func doing(node string) string {
 	return "is " + node
 }
 
-// left is how much longer the manager is to wait for what is under way.
-func (a *agent) left(s api.Status, stopping bool) time.Duration {
+// left is how much longer the manager is to wait for what is under way. stopped is when the agent was told to stop.
+func (a *agent) left(s api.Status, stopped time.Time) time.Duration {
 	switch {
-	case stopping:
-		return time.Until(a.keeper.stopBy().Add(lastThings))
+	case !stopped.IsZero():
+		return time.Until(a.keeper.stopBy(stopped).Add(lastThings))
 	case s.Upgrade != nil && installing(s.Upgrade):
 		return time.Minute // its steps have deadlines of their own
 	case s.Node.State == api.NodeBooting:
@@ -78,14 +89,14 @@ func installing(u *api.Upgrade) bool {
 	return u.State == string(upgrade.Installing) || u.State == string(upgrade.Probation)
 }
 
-// stopBy is when the node that is told to stop is killed, or would be if it were told now.
-func (k *keeper) stopBy() time.Time {
+// stopBy is when a node that was told to stop has ended, or is killed.
+func (k *keeper) stopBy(told time.Time) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.stopping && !k.deadline.IsZero() {
+	if k.stopping && k.deadline.After(told) {
 		return k.deadline
 	}
-	return time.Now().Add(k.config.StopTimeout)
+	return told.Add(k.config.StopTimeout)
 }
 
 // vigil is what the watchdog goes by.

@@ -25,11 +25,10 @@ type Node struct {
 	log   func(msg string, args ...any)
 	conn  *net.UnixConn
 
-	mu      sync.Mutex
-	said    api.Notice
-	base    time.Time // silence is counted from here, or from the last beat
-	silent  bool
-	refused bool // somebody else's message was, and it was reported
+	mu     sync.Mutex
+	said   api.Notice
+	base   time.Time // silence is counted from here, or from the last beat
+	silent bool
 }
 
 // Kinds of the events that a node's messages make. nodeStatus is shown, and neither logged nor kept.
@@ -90,14 +89,15 @@ func (n *Node) Close() {
 }
 
 const (
-	maxDatagram = 4096    // bytes, as systemd has it
-	maxFiles    = 253     // that a datagram can carry (SCM_MAX_FD)
-	maxStatus   = 256     // bytes of a status
-	pause       = 1 << 24 // ns that a reader which meets an error waits, so that it cannot spin
+	maxDatagram = 4096                  // bytes, as systemd has it
+	maxFiles    = 253                   // that a datagram can carry (SCM_MAX_FD)
+	maxStatus   = 256                   // bytes of a status
+	pause       = 20 * time.Millisecond // of a reader that meets an error, so that it cannot spin
 )
 
 // Serve hears the node of this pid and its descendants until Close.
 func (n *Node) Serve(pid int) {
+	report := once(n.log)
 	message := make([]byte, maxDatagram+1)
 	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*maxFiles))
 	for {
@@ -106,28 +106,31 @@ func (n *Node) Serve(pid int) {
 			return
 		}
 		if err != nil {
-			n.once("the node's notify socket cannot be read", "err", err)
+			report("the node's notify socket cannot be read", "err", err)
 			<-time.After(pause)
 			continue
 		}
 		sender := takeControl(control[:controls])
 		switch {
 		case sender == nil || int(sender.Uid) != os.Getuid() || !signals.Within(int(sender.Pid), pid):
-			n.once("a message on the node's notify socket was not the node's, and is ignored", "sender", describe(sender))
+			report("a message on the node's notify socket was not the node's, and is ignored", "sender", describe(sender))
 		case size > maxDatagram:
-			n.once("a message of the node on its notify socket is too long, and is ignored", "limit", maxDatagram)
+			report("a message of the node on its notify socket is too long, and is ignored", "limit", maxDatagram)
 		default:
 			n.hear(string(message[:size]), time.Now())
 		}
 	}
 }
 
-// once reports something that whoever can send could make happen without end.
-func (n *Node) once(msg string, args ...any) {
-	if !n.refused {
-		n.log(msg, args...)
+// once reports each thing once, for whoever can send can make it happen without end.
+func once(log func(string, ...any)) func(string, ...any) {
+	reported := map[string]bool{}
+	return func(msg string, args ...any) {
+		if !reported[msg] {
+			log(msg, args...)
+		}
+		reported[msg] = true
 	}
-	n.refused = true
 }
 
 func describe(sender *unix.Ucred) string {

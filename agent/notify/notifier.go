@@ -29,8 +29,8 @@ type View struct {
 
 // Notifier tells a service manager what the agent is doing.
 type Notifier struct {
-	Manager *Manager
-	Look    func() View
+	manager *Manager
+	look    func() View
 
 	mu    sync.Mutex
 	phase phase
@@ -45,11 +45,14 @@ type Notifier struct {
 
 // NewNotifier makes one; look is called by Run alone.
 func NewNotifier(m *Manager, look func() View) *Notifier {
-	return &Notifier{Manager: m, Look: look, kick: make(chan struct{}, 1)}
+	return &Notifier{manager: m, look: look, kick: make(chan struct{}, 1)}
 }
 
 // Record hears of an event. It never waits.
 func (n *Notifier) Record(e api.Event) {
+	if !n.manager.there() {
+		return
+	}
 	n.change(func() string { return n.phase.follow(e) })
 }
 
@@ -77,7 +80,7 @@ func (n *Notifier) take() (messages []string, stir bool) {
 
 // Run tells the manager until life ends; when stop does, that the service stops.
 func (n *Notifier) Run(life, stop context.Context) {
-	if !n.Manager.there() {
+	if !n.manager.there() {
 		return
 	}
 	again := time.NewTimer(0)
@@ -101,18 +104,18 @@ func (n *Notifier) Run(life, stop context.Context) {
 // round tells what there is to tell, and says when to look again. The status precedes the message that it explains.
 func (n *Notifier) round() time.Duration {
 	messages, stir := n.take()
-	view := n.Look()
+	view := n.look()
 	now := time.Now()
 	if view.Left > 0 && now.Sub(n.extended) >= extendEvery {
 		n.extended = now
-		n.Manager.send(extend(min(view.Left, extendBy)))
+		n.manager.send(extend(min(view.Left, extendBy)))
 	}
 	if view.Status != n.status && (len(messages) > 0 || now.Sub(n.statusAt) >= statusEvery) {
 		n.status, n.statusAt = view.Status, now
-		n.Manager.send("STATUS=" + view.Status)
+		n.manager.send("STATUS=" + view.Status)
 	}
 	for _, m := range messages {
-		n.Manager.send(m)
+		n.manager.send(m)
 	}
 	switch {
 	case stir || view.Status != n.status:

@@ -54,8 +54,8 @@ func (l *listener) heard() []string {
 // act is a Notifier that runs in a bubble, and what it looks at.
 type act struct {
 	*Notifier
-	manager *listener
-	view    atomic.Pointer[View]
+	hears *listener
+	view  atomic.Pointer[View]
 }
 
 func (a *act) show(status string, left time.Duration) { a.view.Store(&View{status, left}) }
@@ -63,9 +63,9 @@ func (a *act) show(status string, left time.Duration) { a.view.Store(&View{statu
 func perform(t *testing.T, story func(a *act, stop func())) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a := &act{manager: listen(t, 0)}
+		a := &act{hears: listen(t, 0)}
 		a.show("", 0)
-		a.Notifier = NewNotifier(a.manager.Manager, func() View { return *a.view.Load() })
+		a.Notifier = NewNotifier(a.hears.Manager, func() View { return *a.view.Load() })
 		life, end := context.WithCancel(t.Context())
 		stopping, stop := context.WithCancel(life)
 		var running sync.WaitGroup
@@ -80,7 +80,7 @@ func perform(t *testing.T, story func(a *act, stop func())) {
 func (a *act) after(d time.Duration) []string {
 	<-time.After(d)
 	synctest.Wait()
-	return a.manager.heard()
+	return a.hears.heard()
 }
 
 func (a *act) is(t *testing.T, want ...string) func(d time.Duration) {
@@ -159,7 +159,7 @@ func TestTheWatchdogIsFedAtHalfItsTimeWhileThereIsNoObjection(t *testing.T) {
 				return nil
 			})
 		})
-		a := &act{manager: m}
+		a := &act{hears: m}
 		a.is(t, "1s WATCHDOG=1", "2s WATCHDOG=1")(2500 * time.Millisecond)
 		hangs.Store(true)
 		if heard := a.after(5 * time.Second); heard != nil {
@@ -184,7 +184,7 @@ func TestAnAnswerThatDoesNotComeIsAnObjection(t *testing.T) {
 				return ctx.Err()
 			})
 		})
-		if heard := (&act{manager: m}).after(time.Minute); heard != nil {
+		if heard := (&act{hears: m}).after(time.Minute); heard != nil {
 			t.Errorf("it is fed: %q", heard)
 		}
 		end()

@@ -8,7 +8,7 @@ import (
 // Watch feeds the manager's watchdog at half of its time, while alive has no objection, until ctx is done. alive must have
 // answered before the next half is over. Its first objection is reported.
 func (n *Notifier) Watch(ctx context.Context, alive func(context.Context) error) {
-	m := n.Manager
+	m := n.manager
 	if m.watchdog == 0 {
 		return
 	}

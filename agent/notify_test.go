@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"theseus/agent/api"
+)
+
+func TestTheStatusOfTheServiceIsOneLine(t *testing.T) {
+	runs := api.Status{Release: api.Release{Name: "demo", Version: "1.0.0"}, Node: api.Node{State: api.NodeRunning, Name: "demo@127.0.0.1"}}
+	with := func(change func(*api.Status)) api.Status {
+		s := runs
+		change(&s)
+		return s
+	}
+	for want, s := range map[string]api.Status{
+		"demo 1.0.0 runs":                    runs,
+		"preparing the volume":               {Node: api.Node{State: api.NodeDown}},
+		"demo 1.0.0 is booting":              with(func(s *api.Status) { s.Node.State = api.NodeBooting }),
+		"demo 1.0.0 is down":                 with(func(s *api.Status) { s.Node.State = api.NodeDown }),
+		"demo 1.0.0 runs; upgrade: verified": with(func(s *api.Status) { s.Upgrade = &api.Upgrade{State: "verified"} }),
+		"demo 1.0.0 runs; upgrade to 1.1.0: unpacked": with(func(s *api.Status) {
+			s.Upgrade = &api.Upgrade{State: "unpacked", To: "1.1.0"}
+		}),
+		"demo 1.0.0 is down and restarted soon; restarts: 2, the last after exit status 3": with(func(s *api.Status) {
+			s.Node.State, s.Node.Restarts = api.NodeRestarting, api.Restarts{Count: 2, Last: "exit status 3"}
+		}),
+		"demo 1.0.0 runs; node: 12 users": with(func(s *api.Status) { s.Node.Notice = &api.Notice{Status: "12 users"} }),
+	} {
+		if got := describe(s, false); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+	if got := describe(runs, true); got != "demo 1.0.0 is stopping" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestTheManagerWaitsForABootAnUpgradeAndAStopAndForNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{BootTimeout: time.Minute, StopTimeout: 7 * time.Second}
+		a := &agent{config: c, since: time.Now(), keeper: &keeper{config: c}}
+		var never time.Time
+		node := api.Node{Name: "demo@127.0.0.1", State: api.NodeRunning, Since: time.Now()}
+		booting := node
+		booting.State = api.NodeBooting
+		told := time.Now()
+		<-time.After(5 * time.Second)
+		for about, c := range map[string]struct {
+			status  api.Status
+			stopped time.Time
+			want    time.Duration
+		}{
+			"preparing": {api.Status{Node: api.Node{State: api.NodeDown}}, never, 55 * time.Second},
+			"booting":   {api.Status{Node: booting}, never, 55 * time.Second},
+			"running":   {api.Status{Node: node}, never, 0},
+			"checking":  {api.Status{Node: node, Upgrade: &api.Upgrade{State: "checked"}}, never, 0},
+			"upgrading": {api.Status{Node: node, Upgrade: &api.Upgrade{State: "probation"}}, never, time.Minute},
+			"stopping":  {api.Status{Node: node, Upgrade: &api.Upgrade{State: "probation"}}, told, 4 * time.Second},
+		} {
+			if got := a.left(c.status, c.stopped); got != c.want {
+				t.Errorf("%s: %v, not %v", about, got, c.want)
+			}
+		}
+	})
+}
+
+func TestAKeeperWhoseLoopIsStuckIsFoundOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{StopTimeout: 7 * time.Second}
+		k := &keeper{config: c, pulse: make(chan struct{})}
+		v := (&agent{config: c, keeper: k}).vigil()
+		feel := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return v.feel(ctx)
+		}
+		node, end := context.WithCancel(t.Context())
+		over := make(chan bool)
+		go func() { over <- k.beat(t.Context(), node.Done()) }()
+		<-time.After(time.Hour)
+		if err := feel(); err != nil {
+			t.Errorf("while it turns: %v", err)
+		}
+		end()
+		if !<-over {
+			t.Error("the end of the node was taken for another")
+		}
+		<-time.After(10 * time.Second)
+		if err := feel(); err != nil {
+			t.Errorf("soon after the node's end: %v", err)
+		}
+		<-time.After(10 * time.Second)
+		if err := feel(); err == nil {
+			t.Error("a loop that does nothing is taken for one that turns")
+		}
+	})
+}
