@@ -40,7 +40,7 @@ type keeper struct {
 	row      int           // restarts by the policy, in a row
 	first    string        // crash dump of that row
 	changed  chan struct{} // closed and replaced whenever something above changes
-	pulse    chan struct{} // run takes part, unless it is stuck
+	pulse    chan struct{} // its loop offers this, unless it is stuck
 }
 
 func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init, j *journal) *keeper {

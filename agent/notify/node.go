@@ -31,7 +31,7 @@ type Node struct {
 	silent bool
 }
 
-// Kinds of the events that a node's messages make. nodeStatus is shown, and neither logged nor kept.
+// Kinds of the events that a node's messages make.
 const (
 	nodeReady    = "node.ready"
 	nodeStopping = "node.stopping"
@@ -40,7 +40,7 @@ const (
 )
 
 // Listen makes the socket anew, since what is left of an earlier incarnation must not speak for this one. Messages wait
-// in it until Serve. tell hears the events, and one without a message where only the status is new.
+// in it until Serve. tell hears the events, and one without a kind where only the status is new.
 func Listen(path string, beats time.Duration, tell func(api.Event), log func(string, ...any)) (*Node, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("cannot make the node's notify socket: %w", err)
