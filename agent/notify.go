@@ -120,7 +120,9 @@ func (v *vigil) alive(ctx context.Context) error {
 	case s.Node.State == api.NodeBooting && time.Since(s.Node.Since) > v.config.BootTimeout:
 		return errors.New("the node is not up in time")
 	case s.Node.State == api.NodeRunning:
-		return v.keeper.answers(ctx)
+		if node, err := v.keeper.current(); err == nil { // else it has ended meanwhile
+			return node.answers(ctx)
+		}
 	}
 	return nil
 }
@@ -143,19 +145,15 @@ func (v *vigil) feel(ctx context.Context) error {
 }
 
 // answers asks the node for a sign of life, and whether it feeds its own watchdog.
-func (k *keeper) answers(ctx context.Context) error {
-	node, err := k.current()
-	if err != nil {
-		return nil // it has ended meanwhile, and what follows is the keeper's
-	}
-	if node.notices.Silent() {
+func (n *incarnation) answers(ctx context.Context) error {
+	if n.notices.Silent() {
 		return errors.New("the node does not feed its watchdog")
 	}
-	conn, err := node.connect(ctx)
+	conn, err := n.connect(ctx)
 	if err == nil {
 		_, _, err = conn.InitStatus(ctx)
 	}
-	if err != nil && !node.ended() {
+	if err != nil && !n.ended() {
 		return fmt.Errorf("the node does not answer: %w", err)
 	}
 	return nil
