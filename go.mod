@@ -3,6 +3,7 @@ module theseus
 go 1.26.0
 
 require (
+	aead.dev/minisign v0.3.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/ergo-services/ergo v1.999.224
 	github.com/google/go-cmp v0.7.0
@@ -17,5 +18,6 @@ require (
 require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
+	golang.org/x/crypto v0.45.0 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )

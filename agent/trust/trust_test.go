@@ -1,0 +1,265 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"aead.dev/minisign"
+)
+
+// key is a key pair whose public half is in a directory.
+type key struct {
+	private minisign.PrivateKey
+	id      string
+	text    []byte
+}
+
+func makeKey(t testing.TB, dir string) key {
+	t.Helper()
+	public, private, err := minisign.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := key{private: private, id: name(public.ID())}
+	if k.text, err = public.MarshalText(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, k.id+".pub"), string(k.text))
+	return k
+}
+
+func (k key) sign(content []byte, comment string) string {
+	r := minisign.NewReader(bytes.NewReader(content))
+	io.Copy(io.Discard, r)
+	return string(r.SignWithComments(k.private, comment, "untrusted"))
+}
+
+func write(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// check reads a package to its end.
+func check(p Policy, content []byte, signature string) (Signer, error) {
+	r, err := p.Open(iotest.HalfReader(bytes.NewReader(content)), signature)
+	if err != nil {
+		return Signer{}, err
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return Signer{}, err
+	}
+	return r.Signer()
+}
+
+func distrusted(t *testing.T, err error, want Code, words string) {
+	t.Helper()
+	code, hint, is := CodeOf(err)
+	if !is || code != want || !strings.Contains(err.Error(), words) {
+		t.Errorf("got %v (%s), want %s: …%s…", err, code, want, words)
+	}
+	if hint == "" {
+		t.Errorf("%v has no hint", err)
+	}
+}
+
+func TestWhatMinisignSignsIsTrusted(t *testing.T) {
+	content, err := os.ReadFile("testdata/package")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, comment := range map[string]string{"hashed": "demo 1.1.0", "legacy": "demo 1.1.0, the old way"} {
+		text, err := ReadSignature("testdata/" + file + Suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := check(Policy{Keys: "testdata/team.pub"}, content, text)
+		if err != nil || signer.Comment != comment || len(signer.Key) != 16 {
+			t.Errorf("%s: %+v, %v", file, signer, err)
+		}
+		for n := range content {
+			changed := bytes.Clone(content)
+			changed[n] ^= 1
+			_, err := check(Policy{Keys: "testdata/team.pub"}, changed, text)
+			distrusted(t, err, BadSignature, "is not what key")
+		}
+	}
+}
+
+func TestAnyOfSeveralKeysVerifiesAndARotationNeedsNoRestart(t *testing.T) {
+	dir := t.TempDir()
+	old, content := makeKey(t, dir), []byte("a package")
+	p := Policy{Keys: dir}
+	younger := makeKey(t, t.TempDir())
+	_, err := check(p, content, younger.sign(content, "x"))
+	distrusted(t, err, UnknownKey, "it is signed by key "+younger.id+", and trusted is "+old.id)
+
+	write(t, filepath.Join(dir, "younger.pub"), string(younger.text))
+	for _, k := range []key{old, younger} {
+		if signer, err := check(p, content, k.sign(content, "x")); err != nil || signer.Key != k.id {
+			t.Errorf("%+v, %v", signer, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, old.id+".pub")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = check(p, content, old.sign(content, "x"))
+	distrusted(t, err, UnknownKey, old.id)
+}
+
+func TestKeysOfOneIDAreTriedAll(t *testing.T) {
+	dir, content := t.TempDir(), []byte("a package")
+	k := makeKey(t, dir)
+	var stranger minisign.PublicKey
+	if err := stranger.UnmarshalText(makeKey(t, t.TempDir()).text); err != nil {
+		t.Fatal(err)
+	}
+	// The id stands in front of the key, and nothing protects it.
+	forged := sameID(t, k.text, stranger)
+	write(t, filepath.Join(dir, "0.pub"), forged)
+	if signer, err := check(Policy{Keys: dir}, content, k.sign(content, "x")); err != nil || signer.Key != k.id {
+		t.Errorf("%+v, %v", signer, err)
+	}
+}
+
+func TestWhatIsNotTrustedIsRefusedBeforeItIsRead(t *testing.T) {
+	dir, content := t.TempDir(), []byte("a package")
+	k := makeKey(t, dir)
+	good := k.sign(content, "x")
+	for name, test := range map[string]struct {
+		signature string
+		want      Code
+		words     string
+	}{
+		"none":      {"", Unsigned, "it has no signature, and needs one of key " + k.id},
+		"no text":   {"signed, honestly", BadSignature, "cannot be read"},
+		"cut":       {good[:len(good)/2], BadSignature, "cannot be read"},
+		"long":      {good + strings.Repeat(" ", signatureBytes), BadSignature, "more than"},
+		"a key":     {string(k.text), BadSignature, "cannot be read"},
+		"stranger":  {makeKey(t, t.TempDir()).sign(content, "x"), UnknownKey, "trusted is " + k.id},
+		"algorithm": {strings.Replace(good, "RU", "RX", 1), BadSignature, "algorithm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Policy{Keys: dir}.Open(iotest.ErrReader(io.ErrNoProgress), test.signature)
+			code, _, _ := CodeOf(err)
+			if code != test.want || !strings.Contains(err.Error(), test.words) {
+				t.Errorf("got %v (%s)", err, code)
+			}
+		})
+	}
+}
+
+func TestAChangedTrustedCommentIsNoSignature(t *testing.T) {
+	dir, content := t.TempDir(), []byte("a package")
+	signature := makeKey(t, dir).sign(content, "demo 1.1.0")
+	_, err := check(Policy{Keys: dir}, content, strings.Replace(signature, "demo 1.1.0", "demo 1.2.0", 1))
+	distrusted(t, err, BadSignature, "is not what key")
+	// That of minisign that nobody has signed may say anything.
+	if _, err := check(Policy{Keys: dir}, content, strings.Replace(signature, "untrusted\n", "anything\n", 1)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALegacySignatureOfABigPackageIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	k := makeKey(t, dir)
+	for size, want := range map[int]Code{legacyBytes: "", legacyBytes + 1: LegacySignature} {
+		content := make([]byte, size)
+		_, err := check(Policy{Keys: dir}, content, string(minisign.Sign(k.private, content)))
+		if code, _, _ := CodeOf(err); code != want {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if _, err := check(Policy{Keys: dir}, content, k.sign(content, "x")); err != nil {
+			t.Errorf("%d bytes, hashed: %v", size, err)
+		}
+	}
+}
+
+// TestALegacySignatureOfADigestIsNone: whoever has somebody sign 64 bytes has no signature of what they are the
+// digest of.
+func TestALegacySignatureOfADigestIsNone(t *testing.T) {
+	dir, content := t.TempDir(), []byte("a hostile package")
+	k := makeKey(t, dir)
+	hashed := k.sign(content, "x")
+	var s minisign.Signature
+	if err := s.UnmarshalText([]byte(hashed)); err != nil {
+		t.Fatal(err)
+	}
+	s.Algorithm = minisign.EdDSA
+	_, err := check(Policy{Keys: dir}, content, s.String())
+	distrusted(t, err, BadSignature, "is not what key")
+}
+
+func TestKeysThatCannotBeUsedAreNamedAndNothingIsTrusted(t *testing.T) {
+	dir, content := t.TempDir(), []byte("a package")
+	good := makeKey(t, dir)
+	broken, empty, onVolume := filepath.Join(t.TempDir(), "broken"), t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(broken, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(broken, "good.pub"), string(good.text))
+	write(t, filepath.Join(broken, "torn.pub"), string(good.text[:60]))
+	write(t, filepath.Join(broken, "big.pub"), strings.Repeat("x", keyBytes+1))
+	linked := t.TempDir()
+	write(t, filepath.Join(onVolume, "node.pub"), string(good.text))
+	if err := os.Symlink(filepath.Join(onVolume, "node.pub"), filepath.Join(linked, "image.pub")); err != nil {
+		t.Fatal(err)
+	}
+	for path, words := range map[string]string{
+		dir + "/nothing.pub":             "no such file",
+		empty:                            "holds no *.pub",
+		filepath.Join(broken, "big.pub"): "more than 4096 bytes",
+		broken:                           "cannot read the key",
+		onVolume:                         "it is on the volume",
+		linked:                           "it is on the volume",
+		"/dev/zero":                      "it is no file",
+	} {
+		p := Policy{Keys: path, Volume: onVolume}
+		_, err := check(p, content, good.sign(content, "x"))
+		distrusted(t, err, UnusableKeys, words)
+		if p.Check() == nil {
+			t.Errorf("%s is said to be usable", path)
+		}
+	}
+}
+
+func TestWithoutKeysNothingIsAskedFor(t *testing.T) {
+	for _, signature := range []string{"", "signed, honestly"} {
+		r, err := Policy{}.Open(strings.NewReader("a package"), signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		signer, bad := r.Signer()
+		if string(content) != "a package" || signer != (Signer{}) || err != nil || bad != nil {
+			t.Errorf("%q, %+v, %v, %v", content, signer, err, bad)
+		}
+		if r.Unchecked() != (signature != "") {
+			t.Errorf("%q is said to be checked", signature)
+		}
+	}
+}
+
+// sameID is the text of a key with the id of another one, which stands behind two bytes of its kind.
+func sameID(t testing.TB, text []byte, k minisign.PublicKey) string {
+	t.Helper()
+	_, line, _ := bytes.Cut(text, []byte("\n"))
+	of, err := base64.StdEncoding.DecodeString(string(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := base64.StdEncoding.DecodeString(k.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(forged[2:10], of[2:10])
+	return "untrusted comment: forged\n" + base64.StdEncoding.EncodeToString(forged)
+}
