@@ -86,6 +86,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	a.engine = &upgrade.Engine{
 		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
+		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(),
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })
@@ -97,6 +98,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	policy := control.Policy{Own: uint32(os.Getuid()), UID: a.config.AllowUIDs}
 	actors.Go(func() { a.report("the control socket", control.Serve(life, listener, policy, a, a.log)) })
 
+	a.checkKeys()
 	boot, err := a.prepare(ctx, image)
 	if ctx.Err() != nil {
 		a.log.Info("the agent was told to stop before it launched a node")

@@ -40,6 +40,9 @@ type Config struct {
 	NodeNotify   bool          // the node has a notify socket, and is up when it has said so there
 	NodeWatchdog time.Duration // it beats there within this; 0: it need not
 	AllowUIDs    []uint32      // users beside root and the agent's own that may use the socket
+	PublicKeys   string        // whose signatures a package needs: a file, or a directory of *.pub; empty: nobody's
+	SignedSeed   bool          // the image's package needs a signature as well
+	Downgrade    Downgrade     // whether an upgrade may lead to an older version
 	LogJSON      bool          // the agent's own lines on stderr as JSON
 }
 
@@ -67,6 +70,9 @@ var variables = []variable{
 	{"AGENT_NODE_NOTIFY", "off", "on: the node gets a NOTIFY_SOCKET of its own, and is up when it has said READY=1 there", nodeNotify},
 	{"AGENT_NODE_WATCHDOG", "0s", "the node says WATCHDOG=1 there within this, 0 = it need not", duration(func(c *Config) *time.Duration { return &c.NodeWatchdog })},
 	{"AGENT_ALLOW_UIDS", "", "more users that may use the socket: uids, separated by commas", allowUIDs},
+	{"AGENT_PUBLIC_KEYS", "", "minisign keys, one of which must have signed a package: a file, or a directory of *.pub; never on the volume", publicKeys},
+	{"AGENT_SEED_SIGNATURE", "ignored", "whether the image's package needs a signature too, beside it: ignored, required", seedSignature},
+	{"AGENT_DOWNGRADE", "", "an upgrade to an older version: allow, refuse; unset is allow, or refuse where AGENT_PUBLIC_KEYS is set", downgrade},
 	{"AGENT_LOG", "text", "the agent's own lines on stderr: text or json", logFormat},
 }
 
@@ -84,6 +90,9 @@ func ConfigFrom(environ []string) (Config, error) {
 	if c.NodeWatchdog > 0 && !c.NodeNotify {
 		errs = append(errs, errors.New("cannot use AGENT_NODE_WATCHDOG without AGENT_NODE_NOTIFY=on: the node has nowhere to say WATCHDOG=1"))
 	}
+	if c.SignedSeed && c.PublicKeys == "" {
+		errs = append(errs, errors.New("cannot use AGENT_SEED_SIGNATURE=\"required\": AGENT_PUBLIC_KEYS names no keys"))
+	}
 	return c, errors.Join(errs...)
 }
 
@@ -91,7 +100,7 @@ func ConfigFrom(environ []string) (Config, error) {
 func Help() string {
 	var b strings.Builder
 	for _, v := range variables {
-		fmt.Fprintf(&b, "  %-19s %s (default %s)\n", v.name, v.help, strconv.Quote(v.fallback))
+		fmt.Fprintf(&b, "  %-20s %s (default %s)\n", v.name, v.help, strconv.Quote(v.fallback))
 	}
 	return b.String()
 }

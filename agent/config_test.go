@@ -22,6 +22,7 @@ func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
 func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
 	wrong := []string{
 		"AGENT_VOLUME=relative", "AGENT_SEED_POLICY=newest", "AGENT_STOP_TIMEOUT=-1s", "AGENT_SETTLE=soon",
+		"AGENT_PUBLIC_KEYS=team.pub", "AGENT_SEED_SIGNATURE=maybe", "AGENT_DOWNGRADE=never",
 		"AGENT_NOFILE=many", "AGENT_DIST_PORT=70000", "AGENT_ALLOW_UIDS=1000,root", "AGENT_LOG=xml",
 	}
 	_, err := ConfigFrom(wrong)
@@ -40,6 +41,26 @@ func TestHelpListsEveryVariable(t *testing.T) {
 	for _, v := range variables {
 		if !strings.Contains(Help(), v.name) {
 			t.Errorf("%s is not in the help", v.name)
+		}
+	}
+}
+
+func TestASignedSeedNeedsKeys(t *testing.T) {
+	if _, err := ConfigFrom([]string{"AGENT_SEED_SIGNATURE=required"}); err == nil || !strings.Contains(err.Error(), "AGENT_PUBLIC_KEYS names no keys") {
+		t.Error(err)
+	}
+	if _, err := ConfigFrom([]string{"AGENT_SEED_SIGNATURE=required", "AGENT_PUBLIC_KEYS=/etc/agent/keys"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDowngradesAreRefusedWhereSignaturesAreNeeded(t *testing.T) {
+	for environ, want := range map[string]bool{
+		"": false, "AGENT_DOWNGRADE=refuse": true, "AGENT_PUBLIC_KEYS=/k": true, "AGENT_PUBLIC_KEYS=/k AGENT_DOWNGRADE=allow": false,
+	} {
+		c, err := ConfigFrom(strings.Fields(environ))
+		if c.refusesDowngrade() != want || err != nil {
+			t.Errorf("%s: %v, %v", environ, !want, err)
 		}
 	}
 }

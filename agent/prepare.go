@@ -132,7 +132,7 @@ func (a *agent) refuseSeed(d *decision, err error) {
 // the same content is known: its package was only built once more, and what boots stays as it is, unless the
 // policy wants the image's.
 func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image) (r volume.Release, known bool, err error) {
-	pkg, err := a.receiveSeed(ctx, path)
+	pkg, signer, err := a.receiveSeed(ctx, path)
 	if err != nil {
 		return r, false, err
 	}
@@ -141,6 +141,7 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 	if err != nil {
 		return r, false, errors.Join(err, a.volume.Discard(pkg))
 	}
+	staged.Release.Signer = signer
 	before, there := state.Releases[staged.Release.Version]
 	r, err = staged.Publish(image)
 	if err != nil {
@@ -156,13 +157,8 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 }
 
 // receiveSeed keeps the image's package on the volume.
-func (a *agent) receiveSeed(ctx context.Context, path string) (volume.Package, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return volume.Package{}, err
-	}
-	defer file.Close()
-	return a.volume.Receive(ctx, file, nil)
+func (a *agent) receiveSeed(ctx context.Context, path string) (volume.Package, volume.Signer, error) {
+	return a.keepSeed(path, func(r io.Reader) (volume.Package, error) { return a.volume.Receive(ctx, r, nil) })
 }
 
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
@@ -225,7 +221,7 @@ func (a *agent) repair(ctx context.Context, version string, seed seedPackage) (d
 	if err == nil || a.volume.State().Releases[version].Package != seed.digest {
 		return damage, err
 	}
-	if _, again := a.receiveSeed(ctx, seed.path); again != nil {
+	if _, _, again := a.receiveSeed(ctx, seed.path); again != nil {
 		return damage, fmt.Errorf("%w, nor from the image's: %w", err, again)
 	}
 	_, err = a.volume.Repair(version)

@@ -71,7 +71,7 @@ func describeRelease(r volume.Release, state volume.State, running string) api.R
 	}
 	return api.Release{
 		Name: r.Name, Version: r.Version, Status: status, ERTS: r.ERTS, SHA256: r.Package, Size: r.Size,
-		Unpacked: r.Unpacked, Failed: state.Failed[r.Version].Reason,
+		Unpacked: r.Unpacked, SignedBy: r.Signer.Key, Comment: r.Signer.Comment, Failed: state.Failed[r.Version].Reason,
 	}
 }
 

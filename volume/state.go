@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// schema is the version of state.json that this code writes; it reads no newer one.
-const schema = 1
+// schema is the newest version of state.json that this code writes; it reads no newer one.
+const schema = 2
 
 // PhaseCommitted is the phase of an operation from its commit to its Finish. Before it a crash boots
 // Operation.From, from it on Operation.To; the other phases are the caller's words.
@@ -60,6 +60,8 @@ type Release struct {
 	Unpacked time.Time `json:"unpacked"`
 	// Permanent is when it last became what boots; zero when it never was.
 	Permanent time.Time `json:"permanent,omitzero"`
+	// Signer is who signed its package, where that had to be known.
+	Signer Signer `json:"signer,omitzero"`
 }
 
 // Lib is one application of a release.
@@ -247,6 +249,7 @@ func (v *Volume) update(change func(*State) error) error {
 		return err
 	}
 	next.Generation++
+	next.Schema = next.least()
 	if err := v.writeState(next); err != nil {
 		return fmt.Errorf("cannot record the state: %w", err)
 	}
@@ -335,6 +338,6 @@ func (v *Volume) firstState() error {
 	if len(trees) > 0 {
 		return fmt.Errorf("%w (%s)", ErrForeign, trees[0])
 	}
-	v.st = State{Schema: schema, Releases: map[string]Release{}, Failed: map[string]Failure{}}
+	v.st = State{Schema: 1, Releases: map[string]Release{}, Failed: map[string]Failure{}}
 	return v.writeState(v.st)
 }

@@ -170,7 +170,9 @@ type Release struct {
 	SHA256   string    `json:"sha256,omitempty"` // of its package
 	Size     int64     `json:"size,omitempty"`   // of its package, bytes
 	Unpacked time.Time `json:"unpacked,omitzero"`
-	Failed   string    `json:"failed,omitempty"` // why an upgrade to it was reverted
+	SignedBy string    `json:"signed_by,omitempty"` // id of the key that verified its package
+	Comment  string    `json:"comment,omitempty"`   // that the signature covers
+	Failed   string    `json:"failed,omitempty"`    // why an upgrade to it was reverted
 }
 
 // RPCRequest asks the node to evaluate Module:Function(Args...). Args is Erlang text: a list of terms.
@@ -186,13 +188,20 @@ type RPCReply struct {
 	Result string `json:"result"`
 }
 
-// UpgradeRequest goes with a package as the body, in the query of POST /v1/upgrade.
+// SignatureHeader carries UpgradeRequest.Signature, in base64.
+const SignatureHeader = "Agent-Signature"
+
+// UpgradeRequest goes with a package as the body, in the query of POST /v1/upgrade; the signature in a header.
 type UpgradeRequest struct {
-	Name    string         // of the package, for messages
-	Size    int64          // bytes, or 0 where it is not known beforehand
-	SHA256  string         // hex; empty: not checked
-	Restart bool           // restart the node where there is no way in service
-	Settle  *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
+	Name    string // of the package, for messages
+	Size    int64  // bytes, or 0 where it is not known beforehand
+	SHA256  string // hex; empty: not checked
+	Restart bool   // restart the node where there is no way in service
+	// Signature is the text of the package's .minisig file; empty where there is none.
+	Signature string
+	// AllowDowngrade lets the package be of an older version than what runs, where that is refused else.
+	AllowDowngrade bool
+	Settle         *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
 }
 
 // RollbackRequest is the body of POST /v1/rollback.

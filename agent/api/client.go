@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,12 +85,18 @@ func (c *Client) Upgrade(ctx context.Context, req UpgradeRequest, pkg io.Reader,
 	if req.Settle != nil {
 		query.Set("settle", req.Settle.String())
 	}
+	if req.AllowDowngrade {
+		query.Set("allow_downgrade", "true")
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url("/v1/upgrade?"+query.Encode()), io.NopCloser(pkg))
 	if err != nil {
 		return Result{}, err
 	}
 	if req.Size > 0 {
 		r.ContentLength = req.Size
+	}
+	if req.Signature != "" {
+		r.Header.Set(SignatureHeader, base64.StdEncoding.EncodeToString([]byte(req.Signature)))
 	}
 	r.Header.Set("Content-Type", "application/gzip")
 	r.Header.Set("Expect", "100-continue")

@@ -192,6 +192,7 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{"GET", "/v1/stop", "", api.CodeNotFound},
 		{"GET", "/v1/history?limit=all", "", api.CodeBadRequest},
 		{"POST", "/v1/upgrade?settle=soon", "", api.CodeBadRequest},
+		{"POST", "/v1/upgrade?allow_downgrade=perhaps", "", api.CodeBadRequest},
 		{"POST", "/v1/rollback", `{"release":"1.0.0"}`, api.CodeBadRequest},
 		{"POST", "/v1/rpc", strings.Repeat("x", 2<<20), api.CodeBadRequest},
 	} {
@@ -316,5 +317,25 @@ func TestAnOpenStreamDoesNotHoldUpTheEnd(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the server did not end")
+	}
+}
+
+func TestTheRequestArrivesAsItWasMade(t *testing.T) {
+	settle := 3 * time.Second
+	want := api.UpgradeRequest{
+		Name: "demo 1.1.0.tar.gz", Size: 7, SHA256: "abc", Settle: &settle, AllowDowngrade: true,
+		Signature: "untrusted comment: x\nRWR…\ntrusted comment: y\nU5P…\n",
+	}
+	var got api.UpgradeRequest
+	f := &fake{upgrade: func(_ context.Context, req api.UpgradeRequest, _ io.Reader, on func(api.Event)) error {
+		got = req
+		on(api.Event{Result: &api.Result{Outcome: api.Committed}})
+		return nil
+	}}
+	if _, err := api.NewClient(serve(t, own(), f)).Upgrade(t.Context(), want, strings.NewReader("package"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-sent +received):\n%s", diff)
 	}
 }

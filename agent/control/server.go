@@ -4,13 +4,13 @@ package control
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -139,7 +139,7 @@ func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
-	req, err := upgradeRequest(r.URL.Query(), r.ContentLength)
+	req, err := upgradeRequest(r)
 	if err != nil {
 		fail(w, err)
 		return
@@ -148,8 +148,9 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 	out.end(s.agent.Upgrade(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
 }
 
-func upgradeRequest(query url.Values, size int64) (api.UpgradeRequest, *api.Error) {
-	req := api.UpgradeRequest{Name: query.Get("name"), SHA256: query.Get("sha256"), Size: max(size, 0)}
+func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
+	query := r.URL.Query()
+	req := api.UpgradeRequest{Name: query.Get("name"), SHA256: query.Get("sha256"), Size: max(r.ContentLength, 0)}
 	if req.Name == "" {
 		req.Name = "the package"
 	}
@@ -167,6 +168,18 @@ func upgradeRequest(query url.Values, size int64) (api.UpgradeRequest, *api.Erro
 		}
 		req.Settle = &d
 	}
+	if text := query.Get("allow_downgrade"); text != "" {
+		allow, err := strconv.ParseBool(text)
+		if err != nil {
+			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read allow_downgrade=" + strconv.Quote(text) + ": it is neither true nor false"}
+		}
+		req.AllowDowngrade = allow
+	}
+	signature, err := base64.StdEncoding.DecodeString(r.Header.Get(api.SignatureHeader))
+	if err != nil {
+		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read the header " + api.SignatureHeader + ": it is not the base64 of a .minisig file"}
+	}
+	req.Signature = string(signature)
 	return req, nil
 }
 

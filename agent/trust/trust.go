@@ -7,7 +7,6 @@
 package trust
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -159,15 +158,6 @@ func (r *Package) verifies(key minisign.PublicKey) bool {
 
 // Unchecked tells that there is a signature, and nobody asked for it.
 func (r *Package) Unchecked() bool { return len(r.text) > 0 && len(r.keys) == 0 }
-
-// CodeOf is the code and the hint of a refusal of this package.
-func CodeOf(err error) (code Code, hint string, is bool) {
-	e, is := errors.AsType[*Error](err)
-	if !is {
-		return "", "", false
-	}
-	return e.Code, e.Hint, true
-}
 
 // name is how minisign writes the id of a key.
 func name(id uint64) string { return fmt.Sprintf("%016X", id) }

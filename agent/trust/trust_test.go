@@ -2,8 +2,8 @@ package trust
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,33 +12,17 @@ import (
 	"testing/iotest"
 
 	"aead.dev/minisign"
+
+	"theseus/agent/trust/trusttest"
 )
 
-// key is a key pair whose public half is in a directory.
-type key struct {
-	private minisign.PrivateKey
-	id      string
-	text    []byte
-}
-
-func makeKey(t testing.TB, dir string) key {
+func makeKey(t testing.TB, dir string) trusttest.Key {
 	t.Helper()
-	public, private, err := minisign.GenerateKey(rand.Reader)
+	k, err := trusttest.NewKey(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := key{private: private, id: name(public.ID())}
-	if k.text, err = public.MarshalText(); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(dir, k.id+".pub"), string(k.text))
 	return k
-}
-
-func (k key) sign(content []byte, comment string) string {
-	r := minisign.NewReader(bytes.NewReader(content))
-	io.Copy(io.Discard, r)
-	return string(r.SignWithComments(k.private, comment, "untrusted"))
 }
 
 func write(t testing.TB, path, content string) {
@@ -60,13 +44,22 @@ func check(p Policy, content []byte, signature string) (Signer, error) {
 	return r.Signer()
 }
 
+// refusal is the error as what it should be, or nothing.
+func refusal(err error) Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return Error{}
+	}
+	return *e
+}
+
 func distrusted(t *testing.T, err error, want Code, words string) {
 	t.Helper()
-	code, hint, is := CodeOf(err)
-	if !is || code != want || !strings.Contains(err.Error(), words) {
-		t.Errorf("got %v (%s), want %s: …%s…", err, code, want, words)
+	e := refusal(err)
+	if e.Code != want || !strings.Contains(err.Error(), words) {
+		t.Errorf("got %v (%s), want %s: …%s…", err, e.Code, want, words)
 	}
-	if hint == "" {
+	if e.Hint == "" {
 		t.Errorf("%v has no hint", err)
 	}
 }
@@ -99,33 +92,33 @@ func TestAnyOfSeveralKeysVerifiesAndARotationNeedsNoRestart(t *testing.T) {
 	old, content := makeKey(t, dir), []byte("a package")
 	p := Policy{Keys: dir}
 	younger := makeKey(t, t.TempDir())
-	_, err := check(p, content, younger.sign(content, "x"))
-	distrusted(t, err, UnknownKey, "it is signed by key "+younger.id+", and trusted is "+old.id)
+	_, err := check(p, content, younger.Sign(content, "x"))
+	distrusted(t, err, UnknownKey, "it is signed by key "+younger.ID+", and trusted is "+old.ID)
 
-	write(t, filepath.Join(dir, "younger.pub"), string(younger.text))
-	for _, k := range []key{old, younger} {
-		if signer, err := check(p, content, k.sign(content, "x")); err != nil || signer.Key != k.id {
+	write(t, filepath.Join(dir, "younger.pub"), string(younger.Public))
+	for _, k := range []trusttest.Key{old, younger} {
+		if signer, err := check(p, content, k.Sign(content, "x")); err != nil || signer.Key != k.ID {
 			t.Errorf("%+v, %v", signer, err)
 		}
 	}
-	if err := os.Remove(filepath.Join(dir, old.id+".pub")); err != nil {
+	if err := os.Remove(filepath.Join(dir, old.ID+".pub")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = check(p, content, old.sign(content, "x"))
-	distrusted(t, err, UnknownKey, old.id)
+	_, err = check(p, content, old.Sign(content, "x"))
+	distrusted(t, err, UnknownKey, old.ID)
 }
 
 func TestKeysOfOneIDAreTriedAll(t *testing.T) {
 	dir, content := t.TempDir(), []byte("a package")
 	k := makeKey(t, dir)
 	var stranger minisign.PublicKey
-	if err := stranger.UnmarshalText(makeKey(t, t.TempDir()).text); err != nil {
+	if err := stranger.UnmarshalText(makeKey(t, t.TempDir()).Public); err != nil {
 		t.Fatal(err)
 	}
 	// The id stands in front of the key, and nothing protects it.
-	forged := sameID(t, k.text, stranger)
+	forged := sameID(t, k.Public, stranger)
 	write(t, filepath.Join(dir, "0.pub"), forged)
-	if signer, err := check(Policy{Keys: dir}, content, k.sign(content, "x")); err != nil || signer.Key != k.id {
+	if signer, err := check(Policy{Keys: dir}, content, k.Sign(content, "x")); err != nil || signer.Key != k.ID {
 		t.Errorf("%+v, %v", signer, err)
 	}
 }
@@ -133,24 +126,23 @@ func TestKeysOfOneIDAreTriedAll(t *testing.T) {
 func TestWhatIsNotTrustedIsRefusedBeforeItIsRead(t *testing.T) {
 	dir, content := t.TempDir(), []byte("a package")
 	k := makeKey(t, dir)
-	good := k.sign(content, "x")
+	good := k.Sign(content, "x")
 	for name, test := range map[string]struct {
 		signature string
 		want      Code
 		words     string
 	}{
-		"none":      {"", Unsigned, "it has no signature, and needs one of key " + k.id},
+		"none":      {"", Unsigned, "it has no signature, and needs one of key " + k.ID},
 		"no text":   {"signed, honestly", BadSignature, "cannot be read"},
 		"cut":       {good[:len(good)/2], BadSignature, "cannot be read"},
 		"long":      {good + strings.Repeat(" ", signatureBytes), BadSignature, "more than"},
-		"a key":     {string(k.text), BadSignature, "cannot be read"},
-		"stranger":  {makeKey(t, t.TempDir()).sign(content, "x"), UnknownKey, "trusted is " + k.id},
+		"a key":     {string(k.Public), BadSignature, "cannot be read"},
+		"stranger":  {makeKey(t, t.TempDir()).Sign(content, "x"), UnknownKey, "trusted is " + k.ID},
 		"algorithm": {strings.Replace(good, "RU", "RX", 1), BadSignature, "algorithm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Policy{Keys: dir}.Open(iotest.ErrReader(io.ErrNoProgress), test.signature)
-			code, _, _ := CodeOf(err)
-			if code != test.want || !strings.Contains(err.Error(), test.words) {
+			if code := refusal(err).Code; code != test.want || !strings.Contains(err.Error(), test.words) {
 				t.Errorf("got %v (%s)", err, code)
 			}
 		})
@@ -159,7 +151,7 @@ func TestWhatIsNotTrustedIsRefusedBeforeItIsRead(t *testing.T) {
 
 func TestAChangedTrustedCommentIsNoSignature(t *testing.T) {
 	dir, content := t.TempDir(), []byte("a package")
-	signature := makeKey(t, dir).sign(content, "demo 1.1.0")
+	signature := makeKey(t, dir).Sign(content, "demo 1.1.0")
 	_, err := check(Policy{Keys: dir}, content, strings.Replace(signature, "demo 1.1.0", "demo 1.2.0", 1))
 	distrusted(t, err, BadSignature, "is not what key")
 	// That of minisign that nobody has signed may say anything.
@@ -173,11 +165,11 @@ func TestALegacySignatureOfABigPackageIsRefused(t *testing.T) {
 	k := makeKey(t, dir)
 	for size, want := range map[int]Code{legacyBytes: "", legacyBytes + 1: LegacySignature} {
 		content := make([]byte, size)
-		_, err := check(Policy{Keys: dir}, content, string(minisign.Sign(k.private, content)))
-		if code, _, _ := CodeOf(err); code != want {
+		_, err := check(Policy{Keys: dir}, content, k.SignLegacy(content))
+		if refusal(err).Code != want {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		if _, err := check(Policy{Keys: dir}, content, k.sign(content, "x")); err != nil {
+		if _, err := check(Policy{Keys: dir}, content, k.Sign(content, "x")); err != nil {
 			t.Errorf("%d bytes, hashed: %v", size, err)
 		}
 	}
@@ -188,7 +180,7 @@ func TestALegacySignatureOfABigPackageIsRefused(t *testing.T) {
 func TestALegacySignatureOfADigestIsNone(t *testing.T) {
 	dir, content := t.TempDir(), []byte("a hostile package")
 	k := makeKey(t, dir)
-	hashed := k.sign(content, "x")
+	hashed := k.Sign(content, "x")
 	var s minisign.Signature
 	if err := s.UnmarshalText([]byte(hashed)); err != nil {
 		t.Fatal(err)
@@ -205,11 +197,11 @@ func TestKeysThatCannotBeUsedAreNamedAndNothingIsTrusted(t *testing.T) {
 	if err := os.MkdirAll(broken, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(broken, "good.pub"), string(good.text))
-	write(t, filepath.Join(broken, "torn.pub"), string(good.text[:60]))
+	write(t, filepath.Join(broken, "good.pub"), string(good.Public))
+	write(t, filepath.Join(broken, "torn.pub"), string(good.Public[:60]))
 	write(t, filepath.Join(broken, "big.pub"), strings.Repeat("x", keyBytes+1))
 	linked := t.TempDir()
-	write(t, filepath.Join(onVolume, "node.pub"), string(good.text))
+	write(t, filepath.Join(onVolume, "node.pub"), string(good.Public))
 	if err := os.Symlink(filepath.Join(onVolume, "node.pub"), filepath.Join(linked, "image.pub")); err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +215,7 @@ func TestKeysThatCannotBeUsedAreNamedAndNothingIsTrusted(t *testing.T) {
 		"/dev/zero":                      "it is no file",
 	} {
 		p := Policy{Keys: path, Volume: onVolume}
-		_, err := check(p, content, good.sign(content, "x"))
+		_, err := check(p, content, good.Sign(content, "x"))
 		distrusted(t, err, UnusableKeys, words)
 		if p.Check() == nil {
 			t.Errorf("%s is said to be usable", path)

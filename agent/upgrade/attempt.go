@@ -29,7 +29,9 @@ type attempt struct {
 	staged         *volume.Staged
 	release        volume.Release // the target
 	way            plan           // from one to the other
+	signer         volume.Signer  // of the package
 	mayRestart     bool           // where there is no way in service
+	mayGoDown      bool           // to an older version
 	node           Incarnation
 	unpackedByUs   bool // the release was published by this attempt
 	registeredByUs bool // release_handler learned of it from this attempt

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/trust"
 	"theseus/rpc"
 	"theseus/volume"
 )
@@ -60,6 +61,9 @@ type Engine struct {
 	Settle time.Duration   // how long an installed release is watched before it is made permanent
 	Boot   time.Duration   // how long a release may take to boot
 	Record func(api.Event) // log and history
+	Trust  trust.Policy    // whose packages may be installed
+
+	RefuseDowngrade bool // to an older version, unless the request allows it
 
 	mu      sync.Mutex
 	closed  bool
@@ -82,6 +86,7 @@ func (e *Engine) Upgrade(run, caller context.Context, req api.UpgradeRequest, pk
 	if req.Settle != nil {
 		a.settle = *req.Settle
 	}
+	a.mayGoDown = req.AllowDowngrade || !e.RefuseDowngrade
 	a.walk(run, []step{
 		{Received, func(context.Context) error { return a.receive(caller, req, pkg) }},
 		{Verified, a.verify},

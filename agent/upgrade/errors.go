@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"theseus/agent/api"
+	"theseus/agent/trust"
 	"theseus/rpc"
 	"theseus/volume"
 )
@@ -19,7 +20,8 @@ func isRefusal(err error) bool {
 	var refusal *api.Error
 	var pkg *volume.PackageError
 	var handler *rpc.ReleaseError
-	return errors.As(err, &refusal) || errors.As(err, &pkg) || errors.As(err, &handler)
+	var distrust *trust.Error
+	return errors.As(err, &refusal) || errors.As(err, &pkg) || errors.As(err, &handler) || errors.As(err, &distrust)
 }
 
 // explain gives every error its stable code, and names what the user named.
@@ -27,7 +29,10 @@ func (a *attempt) explain(err error) *api.Error {
 	var refusal *api.Error
 	var pkg *volume.PackageError
 	var handler *rpc.ReleaseError
+	var distrust *trust.Error
 	switch {
+	case errors.As(err, &distrust):
+		return &api.Error{Code: string(distrust.Code), Message: fmt.Sprintf("cannot use %s: %v", a.label, distrust), Hint: distrust.Hint}
 	case errors.As(err, &refusal):
 		copied := *refusal
 		return &copied

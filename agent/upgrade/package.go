@@ -9,14 +9,20 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/trust"
+	"theseus/volume"
 )
 
 // receive keeps the package's bytes on the volume. It is the only step that ends with the caller.
 func (a *attempt) receive(caller context.Context, req api.UpgradeRequest, pkg io.Reader) error {
 	a.label = req.Name
 	begun := time.Now()
+	signed, err := a.Trust.Open(pkg, req.Signature)
+	if err != nil {
+		return err
+	}
 	report := a.progress()
-	kept, err := a.Volume.Receive(caller, pkg, func(done int64) { report(done, req.Size) })
+	kept, err := a.Volume.Receive(caller, signed, func(done int64) { report(done, req.Size) })
 	if err != nil {
 		return fmt.Errorf("cannot receive %s: %w", req.Name, err)
 	}
@@ -27,6 +33,22 @@ func (a *attempt) receive(caller context.Context, req api.UpgradeRequest, pkg io
 	a.emit("package.received", fmt.Sprintf("%s: %d bytes, sha256 %s", req.Name, kept.Size, kept.Digest), map[string]any{
 		"bytes": kept.Size, "sha256": kept.Digest, "ms": time.Since(begun).Milliseconds(),
 	})
+	return a.authenticate(signed)
+}
+
+// authenticate finds out who signed the package, before anything of it is unpacked.
+func (a *attempt) authenticate(pkg *trust.Package) error {
+	signer, err := pkg.Signer()
+	if err != nil {
+		return err
+	}
+	a.signer = volume.Signer(signer)
+	switch {
+	case a.Trust.Required():
+		a.emit("package.trusted", signer.String(), map[string]any{"key": signer.Key, "comment": signer.Comment})
+	case pkg.Unchecked():
+		a.warn("the signature of %s was not checked: AGENT_PUBLIC_KEYS names no keys", a.label)
+	}
 	return nil
 }
 
@@ -37,6 +59,7 @@ func (a *attempt) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	staged.Release.Signer = a.signer
 	a.staged = staged
 	a.target(staged.Release)
 	a.emit("package.verified", fmt.Sprintf("%s with %d applications", a.describeRelease(a.to), len(a.release.Libs)), map[string]any{

@@ -26,6 +26,9 @@ func (a *attempt) plan(context.Context) error {
 	if a.to == a.from {
 		return refuse("already-installed", "cannot upgrade to %s: it is what runs", a.describeRelease(a.to))
 	}
+	if err := a.checkOrder(); err != nil {
+		return err
+	}
 	relup, err := a.staged.Relup()
 	if err != nil {
 		return err

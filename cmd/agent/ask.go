@@ -99,9 +99,9 @@ old was permanent before, unpacked was not.
 			}
 			w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 			defer w.Flush()
-			fmt.Fprintln(w, "NAME\tVERSION\tSTATUS\tERTS\tUNPACKED\tSHA256\tFAILED")
+			fmt.Fprintln(w, "NAME\tVERSION\tSTATUS\tERTS\tUNPACKED\tSHA256\tSIGNED BY\tFAILED")
 			for _, r := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", r.Name, r.Version, r.Status, r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.Failed)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, r.Status, r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, r.Failed)
 			}
 			return nil
 		},

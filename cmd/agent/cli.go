@@ -162,7 +162,7 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
-	case codeNoPackage:
+	case codeNoPackage, codeNoSignature:
 		return exitRefused
 	}
 	return exitError

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // words are what the scripts have beside testscript's own.
 func words() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread, "manager": manager}
+	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread, "manager": manager, "newkey": newKey, "sign": sign}
 }
 
 // manager is a service manager that listens on a socket and writes what it hears into a file, one line each, as long

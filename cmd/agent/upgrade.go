@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,14 +14,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"theseus/agent/api"
+	"theseus/agent/trust"
 )
 
-// codeNoPackage is the code of a package that this command cannot read.
-const codeNoPackage = "no-package"
+// Codes of files that this command cannot read.
+const (
+	codeNoPackage   = "no-package"
+	codeNoSignature = "no-signature"
+)
 
 func (c *cli) upgradeCommand() *cobra.Command {
 	var req api.UpgradeRequest
 	var settle time.Duration
+	var signature string
 	cmd := &cobra.Command{
 		Use:   "upgrade PACKAGE|-",
 		Short: "Upgrade the running release to the one in a package, in service",
@@ -33,17 +39,29 @@ A release that needs a restart, because its relup restarts the emulator or becau
 
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
 
+Where the agent has keys (AGENT_PUBLIC_KEYS) a package needs a minisign signature: that in PACKAGE.minisig, or the
+one that --signature names.
+
+  docker exec CONTAINER agent upgrade /mnt/app-1.1.0.tar.gz --signature /mnt/app.minisig
+
 ` + exitHelp,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if cmd.Flags().Changed("settle") {
 				req.Settle = &settle
 			}
+			text, err := findSignature(given[0], signature)
+			if err != nil {
+				return err
+			}
+			req.Signature = text
 			return c.upgrade(cmd.Context(), req, given[0])
 		},
 	}
 	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
+	cmd.Flags().StringVar(&signature, "signature", "", "file with the package's minisign signature (default PACKAGE.minisig, where that is there)")
+	cmd.Flags().BoolVar(&req.AllowDowngrade, "allow-downgrade", false, "let the package be of an older version than what runs")
 	cmd.Flags().DurationVar(&settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
 	return cmd
 }
@@ -63,6 +81,25 @@ func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) 
 	}
 	result, err := c.client().Upgrade(ctx, req, pkg, progress.event)
 	return c.end(progress, result, err)
+}
+
+// findSignature reads the file that was named, or the one beside the package, which may be missing.
+func findSignature(pkg, named string) (string, error) {
+	path := named
+	if named == "" && pkg != "-" {
+		path = pkg + trust.Suffix
+	}
+	if path == "" {
+		return "", nil
+	}
+	text, err := trust.ReadSignature(path)
+	if named == "" && errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", &api.Error{Code: codeNoSignature, Message: fmt.Sprintf("cannot read the signature: %v", err), State: "nothing was changed"}
+	}
+	return text, nil
 }
 
 func (c *cli) open(path string) (io.ReadCloser, error) {
