@@ -30,6 +30,7 @@ type unpacker struct {
 	buf     []byte
 	sum     hash.Hash
 	present map[string]bool // trees of which nothing is written, because the volume has them
+	lean    bool            // nothing but releases/ is written
 	names   map[string]bool // what was seen; true is a directory
 	entries []entry
 	links   []entry // made last, so that nothing is ever written through one

@@ -111,9 +111,13 @@ func (s *Staged) placeOf(hash *hasher, tree string) (placement, error) {
 	case file == "":
 		return shared, nil
 	case s.volume.used(tree):
-		return moved, refuse(ConflictingLib, "%s is on the volume with other content (%s %s): raise the version of what has changed", tree, file, reason)
+		return moved, conflict(tree, file, reason)
 	}
 	return moved, s.volume.discardTree(path)
+}
+
+func conflict(tree, file, reason string) error {
+	return refuse(ConflictingLib, "%s is on the volume with other content (%s %s): raise the version of what has changed", tree, file, reason)
 }
 
 // used tells whether a recorded release needs the tree.

@@ -93,7 +93,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 	defer dir.Close()
 	u := &unpacker{
 		limits: s.volume.Limits, dir: dir, buf: make([]byte, bufferBytes), sum: sha256.New(),
-		present: s.present, names: map[string]bool{}, skipped: map[string]bool{},
+		present: s.present, lean: s.volume.lean, names: map[string]bool{}, skipped: map[string]bool{},
 	}
 	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)
 	if err == nil && digest != s.pkg.Digest {
@@ -123,6 +123,9 @@ func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	}
 	if _, err := pkg.Seek(0, io.SeekStart); err != nil {
 		return err
+	}
+	if v.lean {
+		return nil
 	}
 	free, err := freeBytes(v.root)
 	if err != nil {

@@ -27,6 +27,7 @@ type Volume struct {
 	Limits Limits
 
 	root string
+	lean bool // of a package only releases/ is written: Inspect
 	lock *os.File
 	work sync.Mutex // one change of the trees at a time
 	mu   sync.Mutex // guards state

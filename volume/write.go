@@ -34,7 +34,9 @@ func (u *unpacker) take(name string, isDir bool) error {
 	return nil
 }
 
-func (u *unpacker) writes(name string) bool { return !u.present[treeOf(name)] }
+func (u *unpacker) writes(name string) bool {
+	return !u.present[treeOf(name)] && (!u.lean || name == releaseDir || strings.HasPrefix(name, releaseDir+"/"))
+}
 
 // entryError finds the words for names that do not go together.
 func entryError(name string, err error) error {

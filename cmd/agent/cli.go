@@ -78,7 +78,7 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		c.runCommand(), c.upgradeCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
-		c.historyCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
+		c.historyCommand(), c.verifyCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
 }

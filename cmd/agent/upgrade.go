@@ -106,6 +106,10 @@ func (c *cli) open(path string) (io.ReadCloser, error) {
 	if path == "-" {
 		return c.openStdin()
 	}
+	return openPackage(path)
+}
+
+func openPackage(path string) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %v", err), State: "nothing was changed"}
