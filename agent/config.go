@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"theseus/volume"
 )
 
 // SeedPolicy says what boots when the image brings a release that this volume has not seen.
@@ -43,6 +45,7 @@ type Config struct {
 	PublicKeys   string        // whose signatures a package needs: a file, or a directory of *.pub; empty: nobody's
 	SignedSeed   bool          // the image's package needs a signature as well
 	Downgrade    Downgrade     // whether an upgrade may lead to an older version
+	Keep         volume.Keep   // what stays of older releases
 	LogJSON      bool          // the agent's own lines on stderr as JSON
 }
 
@@ -73,6 +76,8 @@ var variables = []variable{
 	{"AGENT_PUBLIC_KEYS", "", "minisign keys, one of which must have signed a package: a file, or a directory of *.pub; never on the volume", publicKeys},
 	{"AGENT_SEED_SIGNATURE", "ignored", "whether the image's package needs a signature too, beside it: ignored, required", seedSignature},
 	{"AGENT_DOWNGRADE", "", "an upgrade to an older version: allow, refuse; unset is allow, or refuse where AGENT_PUBLIC_KEYS is set", downgrade},
+	{"AGENT_KEEP_RELEASES", "3", "releases that stay on the volume, what boots and where a rollback leads among them, 0 = all", number(func(c *Config, n uint64) { c.Keep.Releases = int(n) }, 1<<20)},
+	{"AGENT_KEEP_BYTES", "0", "bytes that they and their packages may have, beyond which older ones are removed, 0 = any", number(func(c *Config, n uint64) { c.Keep.Bytes = int64(n) }, 1<<60)},
 	{"AGENT_LOG", "text", "the agent's own lines on stderr: text or json", logFormat},
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"theseus/volume"
 )
 
 func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
@@ -13,6 +15,7 @@ func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
 	want := Config{
 		Volume: "/var/lib/release", Seed: "/usr/share/agent/seed", SeedPolicy: SeedNewer, RunDir: "/run/agent",
 		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
+		Keep: volume.Keep{Releases: 3},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("err %v (-want +got):\n%s", err, diff)

@@ -241,6 +241,16 @@ func (k *keeper) Running() (upgrade.Incarnation, string, error) {
 	return k.node, k.node.version, nil
 }
 
+// InUse is the version of the incarnation that is there, or was last.
+func (k *keeper) InUse() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.node == nil {
+		return ""
+	}
+	return k.node.version
+}
+
 // Upgraded notes which version an incarnation runs now. It may have ended, and the next one runs another.
 func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 	release := k.volume.State().Releases[version]

@@ -45,6 +45,7 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 	if err := a.complete(ctx, &d, image, seed); err != nil {
 		return d, err
 	}
+	a.retain(d.version)
 	a.journal.note("boot.decided", fmt.Sprintf("%s boots: %s", d.version, d.reason), map[string]any{"version": d.version})
 	a.boot.Store(&d)
 	return d, nil

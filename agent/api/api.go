@@ -85,6 +85,12 @@ const (
 	CodeStopping     = "stopping"
 	CodeTimeout      = "timeout"
 	CodeBadRPC       = "badrpc" // the called function failed in the node
+
+	CodeNoSuchRelease    = "no-such-release"   // it is not on the volume
+	CodeReleaseCurrent   = "release-current"   // it runs
+	CodeReleasePermanent = "release-permanent" // it is what boots
+	CodeRollbackTarget   = "rollback-target"   // a rollback leads there
+	CodeRecordDrift      = "record-drift"      // release_handler believes something else
 )
 
 // Status answers GET /v1/status.
@@ -173,6 +179,13 @@ type Release struct {
 	SignedBy string    `json:"signed_by,omitempty"` // id of the key that verified its package
 	Comment  string    `json:"comment,omitempty"`   // that the signature covers
 	Failed   string    `json:"failed,omitempty"`    // why an upgrade to it was reverted
+}
+
+// Removed answers DELETE /v1/releases/VERSION.
+type Removed struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Bytes   int64  `json:"bytes"` // that are free again
 }
 
 // RPCRequest asks the node to evaluate Module:Function(Args...). Args is Erlang text: a list of terms.

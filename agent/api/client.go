@@ -59,6 +59,15 @@ func (c *Client) Health(ctx context.Context) error {
 	return err
 }
 
+// Remove takes a release off the volume.
+func (c *Client) Remove(ctx context.Context, version string) (Removed, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.url("/v1/releases/"+url.PathEscape(version)), nil)
+	if err != nil {
+		return Removed{}, err
+	}
+	return decode[Removed](c.do(r))
+}
+
 // RPC evaluates a function in the node. A *Error with CodeBadRPC carries the exception as Erlang text.
 func (c *Client) RPC(ctx context.Context, req RPCRequest) (string, error) {
 	reply, err := call[RPCReply](ctx, c, "/v1/rpc", req)

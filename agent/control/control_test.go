@@ -35,6 +35,10 @@ func (f *fake) History(int) ([]api.Event, error) { return []api.Event{{Kind: "bo
 func (f *fake) Version() api.Version             { return api.Version{Version: "test"} }
 func (f *fake) Stop()                            { close(f.stopped) }
 
+func (f *fake) Remove(_ context.Context, version string) (api.Removed, error) {
+	return api.Removed{Name: "demo", Version: version, Bytes: 7}, nil
+}
+
 func (f *fake) RPC(_ context.Context, req api.RPCRequest) (string, error) { return f.rpc(req) }
 
 func (f *fake) Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
@@ -337,5 +341,14 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-sent +received):\n%s", diff)
+	}
+}
+
+func TestAReleaseIsRemovedByItsVersion(t *testing.T) {
+	for _, version := range []string{"1.0.0", "1.0.0-rc.1+build.7", "a version/with a slash?"} {
+		removed, err := api.NewClient(serve(t, own(), &fake{})).Remove(t.Context(), version)
+		if want := (api.Removed{Name: "demo", Version: version, Bytes: 7}); removed != want || err != nil {
+			t.Errorf("got %+v, %v", removed, err)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type Agent interface {
 	History(limit int) ([]api.Event, error)
 	Version() api.Version
 	RPC(ctx context.Context, req api.RPCRequest) (string, error)
+	Remove(ctx context.Context, version string) (api.Removed, error)
 	Stop()
 	// Upgrade and Rollback report to on; the last event has the result. An error means that they did not begin.
 	Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
@@ -75,6 +76,7 @@ func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Status()) })
 	mux.HandleFunc("GET /v1/releases", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Releases()) })
+	mux.HandleFunc("DELETE /v1/releases/{version}", s.remove)
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Version()) })
 	mux.HandleFunc("GET /v1/health", s.health)
 	mux.HandleFunc("GET /v1/history", s.history)
@@ -131,6 +133,11 @@ func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
 	}
 	result, err := s.agent.RPC(r.Context(), req)
 	respond(w, api.RPCReply{Result: result}, err)
+}
+
+func (s *server) remove(w http.ResponseWriter, r *http.Request) {
+	removed, err := s.agent.Remove(r.Context(), r.PathValue("version"))
+	respond(w, removed, err)
 }
 
 func (s *server) stop(w http.ResponseWriter, _ *http.Request) {

@@ -39,6 +39,8 @@ type Incarnation interface {
 type Keeper interface {
 	// Running returns the incarnation that is up, and the version that it was booted or upgraded to.
 	Running() (Incarnation, string, error)
+	// InUse is the version of the incarnation that is there, up or not, or was there last.
+	InUse() string
 	// Upgraded tells which version an incarnation runs now.
 	Upgraded(node Incarnation, version string)
 	// Protect makes the end of the node mean that version is booted next, instead of the agent's end.
@@ -62,6 +64,7 @@ type Engine struct {
 	Boot   time.Duration   // how long a release may take to boot
 	Record func(api.Event) // log and history
 	Trust  trust.Policy    // whose packages may be installed
+	Keep   volume.Keep     // of older releases, once a new one is permanent
 
 	RefuseDowngrade bool // to an older version, unless the request allows it
 

@@ -198,6 +198,7 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 	if err := a.Volume.Finish(); err != nil {
 		a.warn("the volume could not be told that the upgrade is over: %v", err)
 	}
+	a.retain(ctx)
 	return nil
 }
 

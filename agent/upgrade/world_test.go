@@ -121,6 +121,8 @@ func (w *world) Running() (Incarnation, string, error) {
 	return w.node, w.node.version, nil
 }
 
+func (w *world) InUse() string { return w.node.version }
+
 func (w *world) Upgraded(_ Incarnation, version string) { w.node.version = version }
 
 func (w *world) Protect(version string) {
