@@ -10,7 +10,13 @@ import (
 	"os"
 )
 
+// historyBytes is what history.jsonl may have; then it becomes the older half, in the place of the one before it. An
+// upgrade has 3 KB of it.
+const historyBytes = 4 << 20
+
 func (v *Volume) historyPath() string { return v.agentPath("history.jsonl") }
+
+func (v *Volume) olderHistoryPath() string { return v.agentPath("history.old.jsonl") }
 
 // RecordHistory appends one value; durably, or with the next one that is. A line that a crash has torn is ended
 // first, so that it spoils nothing but itself.
@@ -21,6 +27,9 @@ func (v *Volume) RecordHistory(line any, durable bool) error {
 	}
 	v.historyMu.Lock()
 	defer v.historyMu.Unlock()
+	if err := v.turnHistory(historyBytes); err != nil {
+		return fmt.Errorf("cannot record the history: %w", err)
+	}
 	f, err := os.OpenFile(v.historyPath(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot record the history: %w", err)
@@ -43,6 +52,19 @@ func (v *Volume) RecordHistory(line any, durable bool) error {
 	return nil
 }
 
+// turnHistory begins a new file where the last one is full. A crash behind the rename leaves no newer half, which is
+// nothing wrong.
+func (v *Volume) turnHistory(limit int64) error {
+	info, err := os.Stat(v.historyPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.Size() < limit {
+		return err
+	}
+	return rename(v.historyPath(), v.olderHistoryPath())
+}
+
 func afterTorn(f io.ReaderAt, end int64, line []byte) []byte {
 	last := []byte("\n")
 	if _, err := f.ReadAt(last, end-1); end > 0 && err == nil && last[0] != '\n' {
@@ -51,22 +73,21 @@ func afterTorn(f io.ReaderAt, end int64, line []byte) []byte {
 	return line
 }
 
-// History returns the last values that were recorded, oldest first; all of them when limit is 0. Lines that
+// History returns the last values that were recorded, oldest first; all that are left of them when limit is 0. Lines that
 // are torn are left out.
 func (v *Volume) History(limit int) ([]json.RawMessage, error) {
 	v.historyMu.Lock()
 	defer v.historyMu.Unlock()
-	content, err := os.ReadFile(v.historyPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the history: %w", err)
-	}
 	var lines []json.RawMessage
-	for line := range bytes.Lines(content) {
-		if json.Valid(line) && len(bytes.TrimSpace(line)) > 0 {
-			lines = append(lines, json.RawMessage(bytes.TrimSpace(line)))
+	for _, path := range []string{v.olderHistoryPath(), v.historyPath()} {
+		content, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("cannot read the history: %w", err)
+		}
+		for line := range bytes.Lines(content) {
+			if json.Valid(line) && len(bytes.TrimSpace(line)) > 0 {
+				lines = append(lines, json.RawMessage(bytes.TrimSpace(line)))
+			}
 		}
 	}
 	if limit > 0 && len(lines) > limit {

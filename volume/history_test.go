@@ -1,0 +1,66 @@
+package volume
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+)
+
+// numbers are what is left of the history.
+func numbers(t *testing.T, v *Volume) (list []int) {
+	t.Helper()
+	lines, err := v.History(0)
+	must(t, err)
+	for _, line := range lines {
+		var event struct{ N int }
+		must(t, json.Unmarshal(line, &event))
+		list = append(list, event.N)
+	}
+	return list
+}
+
+func TestTheHistoryHasAnEndAndNoGap(t *testing.T) {
+	v := seeded(t)
+	filler := strings.Repeat("x", historyBytes/8)
+	for n := range 30 {
+		must(t, v.RecordHistory(map[string]any{"n": n, "filler": filler}, false))
+		if n%13 > 0 {
+			continue
+		}
+		got := numbers(t, v)
+		if first, last := got[0], got[len(got)-1]; last != n || last-first+1 != len(got) {
+			t.Errorf("after number %d these are left: %v", n, got)
+		}
+		if n > 16 && (len(got) < 8 || len(got) > 18) {
+			t.Errorf("after number %d there are %d left", n, len(got))
+		}
+	}
+	for _, path := range []string{v.historyPath(), v.olderHistoryPath()} {
+		info, err := os.Stat(path)
+		must(t, err)
+		if info.Size() > historyBytes+2*int64(len(filler)) {
+			t.Errorf("%s has %d bytes", path, info.Size())
+		}
+	}
+}
+
+// TestACrashWhileTheHistoryTurnsLosesNothing: between the two files' rename and the first line there is only the older.
+func TestACrashWhileTheHistoryTurnsLosesNothing(t *testing.T) {
+	v := seeded(t)
+	for n := range 3 {
+		must(t, v.RecordHistory(map[string]int{"n": n}, true))
+	}
+	must(t, v.turnHistory(1))
+	v = crash(t, v)
+	if got := numbers(t, v); len(got) != 3 {
+		t.Errorf("after the crash: %v", got)
+	}
+	must(t, v.RecordHistory(map[string]int{"n": 3}, true))
+	if got := numbers(t, v); len(got) != 4 || got[3] != 3 {
+		t.Errorf("and one more: %v", got)
+	}
+	if limited, err := v.History(2); len(limited) != 2 || err != nil {
+		t.Errorf("the last two: %s, %v", limited, err)
+	}
+}
