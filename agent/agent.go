@@ -45,7 +45,7 @@ func Run(ctx context.Context, c Config, environ []string, version string, log *s
 	if err != nil {
 		return 1, err
 	}
-	v, err := volume.Open(c.Volume)
+	v, err := volume.OpenAs(c.Volume, version)
 	if err != nil {
 		return 1, err
 	}

@@ -54,6 +54,10 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 // settle removes what a crash left half done on the volume. What cannot be removed now, on a disk that is full or
 // worse, is tried again at the next start: it is no reason not to boot.
 func (a *agent) settle() {
+	if owner, stale := a.volume.TakenOver(); stale {
+		a.journal.note("volume.taken_over", fmt.Sprintf("the agent before did not give the volume back: %s", owner),
+			map[string]any{"host": owner.Host, "pid": owner.PID, "since": owner.Since, "agent": owner.Agent})
+	}
 	report, err := a.volume.Recover()
 	for _, line := range report {
 		a.journal.note("volume.recovered", line, nil)

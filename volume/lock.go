@@ -1,51 +1,90 @@
 package volume
 
 import (
-	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// Owner is the agent that holds a volume, as it wrote it down itself. The lock decides; this is for people.
+type Owner struct {
+	Host  string    `json:"host"` // the container's hostname
+	PID   int       `json:"pid"`  // in its own namespace
+	Agent string    `json:"agent,omitempty"`
+	Since time.Time `json:"since"`
+}
+
+func (o Owner) String() string {
+	if o.Host == "" {
+		return "unknown"
+	}
+	text := fmt.Sprintf("pid %d in container %s since %s", o.PID, o.Host, o.Since.Format(time.RFC3339))
+	if o.Agent != "" {
+		text += ", agent " + o.Agent
+	}
+	return text
+}
+
 // LockedError says that another agent holds the volume.
 type LockedError struct {
-	Holder string // its pid and container, as it wrote them itself
+	Holder Owner
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("another agent holds it: %s", cmp.Or(e.Holder, "unknown"))
+	return fmt.Sprintf("another agent holds it: %s", e.Holder)
 }
 
 // takeLock takes the flock, or tells who has it. The kernel gives it back with the holder's last descriptor,
-// so there are no stale locks; the file itself is never removed.
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// so there are no stale locks; the file itself is never removed. stale is the owner before, where that did not give the
+// volume back: it was killed, or its machine lost power.
+func takeLock(path, agent string) (f *os.File, stale *Owner, err error) {
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	before := readOwner(f)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		holder, _ := os.ReadFile(path) // for humans only
 		f.Close()
-		return nil, &LockedError{Holder: strings.TrimSpace(string(holder))}
+		return nil, nil, &LockedError{Holder: before}
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		return nil, nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
-	writeHolder(f)
-	return f, nil
+	if before != (Owner{}) {
+		stale = &before
+	}
+	host, _ := os.Hostname()
+	writeOwner(f, Owner{Host: host, PID: os.Getpid(), Agent: agent, Since: time.Now().UTC()})
+	return f, stale, nil
 }
 
-// writeHolder is not made durable: it is read only while its writer lives. On a full disk the holder is unknown.
-func writeHolder(f *os.File) {
-	host, _ := os.Hostname()
-	line := fmt.Sprintf("pid %d in container %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	if f.Truncate(0) == nil {
-		_, _ = f.WriteString(line)
+// readOwner is nobody where the file says nothing that can be read.
+func readOwner(f *os.File) Owner {
+	var o Owner
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 4<<10))
+	if err != nil || json.Unmarshal(text, &o) != nil {
+		return Owner{}
 	}
+	return o
+}
+
+// writeOwner is not made durable: it matters while its writer lives, and where it ended without a farewell on a
+// machine that runs on. On a full disk the owner is unknown.
+func writeOwner(f *os.File, o Owner) {
+	text, err := json.Marshal(o)
+	if err == nil && f.Truncate(0) == nil {
+		_, _ = f.WriteAt(append(text, '\n'), 0)
+	}
+}
+
+// giveBack ends the ownership in order.
+func giveBack(f *os.File) error {
+	return errors.Join(f.Truncate(0), f.Close())
 }

@@ -26,19 +26,23 @@ type Volume struct {
 	// Limits are what a package may ask of the volume; set before the first package.
 	Limits Limits
 
-	root string
-	lean bool // of a package only releases/ is written: Inspect
-	lock *os.File
-	work sync.Mutex // one change of the trees at a time
-	mu   sync.Mutex // guards state
-	st   State
+	root  string
+	lean  bool // of a package only releases/ is written: Inspect
+	lock  *os.File
+	stale *Owner     // of the lock before, where that did not give the volume back
+	work  sync.Mutex // one change of the trees at a time
+	mu    sync.Mutex // guards state
+	st    State
 
 	historyMu sync.Mutex
 }
 
 // Open makes the layout where it is missing, takes the lock and reads the state.
 // Errors to branch on: *LockedError, ErrDamagedState, ErrNewerState, ErrForeign.
-func Open(root string) (*Volume, error) {
+func Open(root string) (*Volume, error) { return OpenAs(root, "") }
+
+// OpenAs is Open for an agent of a version, which whoever finds the volume locked is told.
+func OpenAs(root, agent string) (*Volume, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the volume: %w", err)
@@ -47,12 +51,11 @@ func Open(root string) (*Volume, error) {
 	if err := v.makeLayout(); err != nil {
 		return nil, openError(root, err)
 	}
-	if v.lock, err = takeLock(v.agentPath("lock")); err != nil {
+	if v.lock, v.stale, err = takeLock(v.agentPath("lock"), agent); err != nil {
 		return nil, openError(root, err)
 	}
 	if err := v.loadState(); err != nil {
-		v.lock.Close()
-		return nil, openError(root, err)
+		return nil, errors.Join(openError(root, err), giveBack(v.lock))
 	}
 	return v, nil
 }
@@ -62,7 +65,7 @@ func openError(root string, err error) error {
 	err = fmt.Errorf("cannot open the volume %s: %w", root, err)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; all of it must belong to uid %d, as which the agent runs", err, os.Getuid())
+		return fmt.Errorf("%w; %s", err, ownership(root, err))
 	case errors.Is(err, unix.EROFS):
 		return fmt.Errorf("%w; mount it so that the agent can write", err)
 	case errors.Is(err, ErrNewerState):
@@ -74,7 +77,15 @@ func openError(root string, err error) error {
 }
 
 // Close gives the lock back. Nothing may be called after it.
-func (v *Volume) Close() error { return v.lock.Close() }
+func (v *Volume) Close() error { return giveBack(v.lock) }
+
+// TakenOver is the owner before, where that ended without giving the volume back.
+func (v *Volume) TakenOver() (Owner, bool) {
+	if v.stale == nil {
+		return Owner{}, false
+	}
+	return *v.stale, true
+}
 
 // Root is the absolute path of the release root.
 func (v *Volume) Root() string { return v.root }
