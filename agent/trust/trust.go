@@ -128,7 +128,7 @@ func (r *Package) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if len(r.whole)+n > legacyBytes {
-		return n, distrust(LegacySignature, "minisign -S -H signs packages of any size; newer ones need no -H", "its signature is of the legacy kind, for which the package may have %d bytes at most", legacyBytes)
+		return n, distrust(LegacySignature, "minisign -S signs packages of any size, unless it is told -l; older versions need -H for it", "its signature is of the legacy kind, for which the package may have %d bytes at most", legacyBytes)
 	}
 	r.whole = append(r.whole, p[:n]...)
 	return n, err
