@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 
 	"theseus/volume"
 )
@@ -54,12 +55,10 @@ func decideBoot(s volume.State, seed string, policy SeedPolicy) (decision, error
 	return d, nil
 }
 
-// seedOnVolume tells whether the package was ever on this volume, as a seed or as an upgrade, and which release
-// came from it.
+// seedOnVolume tells whether the package was ever on this volume, as a seed or as an upgrade, also where its release was
+// removed since, and which release came from it.
 func seedOnVolume(s volume.State, digest string) (version string, seen bool) {
-	for _, d := range s.Seeds {
-		seen = seen || d == digest
-	}
+	seen = slices.Contains(s.Seeds, digest) || slices.Contains(s.Removed, digest)
 	for v, r := range s.Releases {
 		if r.Package == digest {
 			version, seen = v, true

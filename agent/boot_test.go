@@ -8,7 +8,7 @@ import (
 
 func TestBootTable(t *testing.T) {
 	known := volume.State{
-		Current: "1.1.0", Previous: "1.0.0", Seeds: []string{"seed-1.0.0"},
+		Current: "1.1.0", Previous: "1.0.0", Seeds: []string{"seed-1.0.0"}, Removed: []string{"upgrade-1.0.5"},
 		Releases: map[string]volume.Release{"1.0.0": {Package: "seed-1.0.0"}, "1.1.0": {Package: "upgrade"}},
 	}
 	dying := func(phase string) volume.State {
@@ -27,6 +27,7 @@ func TestBootTable(t *testing.T) {
 	}{
 		{"an empty volume boots the seed", volume.State{}, "new", SeedVolume, true, "", false},
 		{"a known seed changes nothing", known, "seed-1.0.0", SeedNewer, false, "1.1.0", false},
+		{"an image with what was upgraded from and removed changes nothing", known, "upgrade-1.0.5", SeedNewer, false, "1.1.0", false},
 		{"no seed changes nothing", known, "", SeedNewer, false, "1.1.0", false},
 		{"a new image wins", known, "seed-2.0.0", SeedNewer, true, "1.1.0", false},
 		{"a new image is ignored by policy", known, "seed-2.0.0", SeedVolume, false, "1.1.0", false},

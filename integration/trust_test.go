@@ -88,7 +88,7 @@ func TestAMountOfAnotherUserIsToldWithWhatMendsIt(t *testing.T) {
 		}
 		status, err := c.Wait(t.Context())
 		logs := c.Logs(t.Context())
-		want := "/var/lib/release belongs to uid 0 and has mode 0755, the agent runs as uid 1000: chown -R 1000:0 /var/lib/release, which is " + dir
+		want := "/var/lib/release belongs to uid 0 and has mode 0755, the agent runs as uid 1000: chown -R 1000:1000 /var/lib/release, which is " + dir
 		if err != nil || status != 1 || !strings.Contains(logs, want) {
 			t.Errorf("exit status %d, %v\ngot  %s\nwant %s", status, err, logs, want)
 		}

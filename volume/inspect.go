@@ -21,7 +21,7 @@ type Inspected struct {
 // holds only releases/ is written, to a temporary directory. Where a volume is named, the package must fit to what is on
 // it, which is read beside the agent that owns it. The file must have the digest: it is not read before, so that what
 // was verified is what is looked at. Refusals are *PackageError.
-func Inspect(ctx context.Context, file, digest, root string) (Inspected, error) {
+func Inspect(ctx context.Context, file, digest, root string) (found Inspected, err error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Inspected{}, fmt.Errorf("cannot inspect the package: %w", err)
@@ -38,7 +38,7 @@ func Inspect(ctx context.Context, file, digest, root string) (Inspected, error) 
 	if err != nil {
 		return Inspected{}, fmt.Errorf("cannot inspect the package: %w; TMPDIR names a directory that can be written", err)
 	}
-	defer os.RemoveAll(v.root)
+	defer func() { err = errors.Join(err, os.RemoveAll(v.root)) }()
 	s, err := v.stage(Package{Digest: digest, Size: info.Size()}, nil).fill(ctx, other.name(), nil)
 	if err != nil {
 		return Inspected{}, err

@@ -23,6 +23,9 @@ func (v *Volume) Remove(version string) error {
 			return fmt.Errorf("it is %s", why)
 		}
 		delete(s.Releases, version)
+		if !r.Permanent.IsZero() {
+			s.rememberRemoved(r.Package)
+		}
 		return nil
 	})
 	if err == nil {

@@ -71,6 +71,16 @@ func (s State) oldestFirst() []Release {
 	})
 }
 
+// removedKept bounds State.Removed, so that the state does not grow with each upgrade.
+const removedKept = 1000
+
+// rememberRemoved notes a package of which nothing is left: an image that brings it must not boot it over what came
+// after it.
+func (s *State) rememberRemoved(digest string) {
+	s.Removed = append(slices.DeleteFunc(s.Removed, func(d string) bool { return d == digest }), digest)
+	s.Removed = s.Removed[max(0, len(s.Removed)-removedKept):]
+}
+
 // usage is the size of trees and packages, by their place below the root.
 type usage map[string]int64
 

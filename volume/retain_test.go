@@ -2,6 +2,7 @@ package volume
 
 import (
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -76,5 +77,31 @@ func TestWhatReleasesOccupyIsMeasuredWithTheirPackages(t *testing.T) {
 	must(t, v.Remove("1.1.0"))
 	if left, err := v.Occupied(); left != one || err != nil {
 		t.Errorf("after the removal %d, %v; before %d", left, err, one)
+	}
+}
+
+// TestAPackageOfARemovedReleaseWasSeen: an image that brings it is no new one. That of a release which never was
+// permanent may be.
+func TestAPackageOfARemovedReleaseWasSeen(t *testing.T) {
+	v := seeded(t)
+	born, unborn := publish(t, v, thin("1.1.0")), publish(t, v, thin("1.2.0"))
+	must(t, v.Begin(Operation{ID: "u1", Kind: "upgrade", From: "1.0.0", To: "1.1.0"}))
+	must(t, v.Commit())
+	must(t, v.Finish())
+	must(t, v.Begin(Operation{ID: "u2", Kind: "rollback", From: "1.0.0", To: "1.0.0"}))
+	must(t, v.Commit())
+	must(t, v.Finish())
+	must(t, v.Remove("1.1.0"))
+	must(t, v.Remove("1.2.0"))
+	if diff := cmp.Diff([]string{born.Package}, crash(t, v).State().Removed); diff != "" {
+		t.Errorf("of %s and %s, which never booted:\n%s", born.Package, unborn.Package, diff)
+	}
+	var s State
+	for n := range removedKept + 10 {
+		s.rememberRemoved(strconv.Itoa(n))
+		s.rememberRemoved("again and again")
+	}
+	if len(s.Removed) != removedKept || s.Removed[0] != "11" || s.Removed[removedKept-1] != "again and again" {
+		t.Errorf("%d are remembered, the first is %s", len(s.Removed), s.Removed[0])
 	}
 }

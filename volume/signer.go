@@ -10,8 +10,11 @@ type Signer struct {
 // never write a state without them: one that needs none stays readable for the agent before.
 //
 //	1  the first
-//	2  Release.Signer
+//	2  Release.Signer, Removed
 func (s State) least() int {
+	if len(s.Removed) > 0 {
+		return 2
+	}
 	for _, r := range s.Releases {
 		if r.Signer != (Signer{}) {
 			return 2

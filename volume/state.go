@@ -42,9 +42,10 @@ type State struct {
 	Current    string             `json:"current,omitempty"`  // the version that boots
 	Previous   string             `json:"previous,omitempty"` // the one before it, for a rollback
 	Operation  *Operation         `json:"operation,omitempty"`
-	Releases   map[string]Release `json:"releases"`        // by version
-	Failed     map[string]Failure `json:"failed"`          // by version: why it was given up
-	Seeds      []string           `json:"seeds,omitempty"` // digests of every package that seeded this volume
+	Releases   map[string]Release `json:"releases"`          // by version
+	Failed     map[string]Failure `json:"failed"`            // by version: why it was given up
+	Seeds      []string           `json:"seeds,omitempty"`   // digests of every package that seeded this volume
+	Removed    []string           `json:"removed,omitempty"` // likewise, of releases that booted once and were removed; the latest
 }
 
 // Release is one published release.
@@ -114,7 +115,7 @@ func (s State) clone() State {
 		op := *s.Operation
 		s.Operation = &op
 	}
-	s.Seeds = slices.Clone(s.Seeds)
+	s.Seeds, s.Removed = slices.Clone(s.Seeds), slices.Clone(s.Removed)
 	s.Failed = maps.Clone(s.Failed)
 	s.Releases = maps.Clone(s.Releases)
 	for version, r := range s.Releases {

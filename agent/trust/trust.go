@@ -74,8 +74,9 @@ func (p Policy) Required() bool { return p.Keys != "" }
 
 // Package is a package that is read, and whose signature is checked in passing.
 type Package struct {
-	signed    *minisign.Reader // hashes
-	whole     []byte           // what was read, for a legacy signature
+	read      io.Reader
+	signed    *minisign.Reader // hashes what is read, unless the signature is a legacy one
+	whole     []byte           // what was read, where it is
 	legacy    bool
 	text      []byte
 	signature minisign.Signature
@@ -85,7 +86,7 @@ type Package struct {
 // Open looks at the text of a signature, and returns the package for reading. Every refusal that does not need the
 // package's bytes comes from here: nothing was read then. Errors are *Error.
 func (p Policy) Open(pkg io.Reader, signature string) (*Package, error) {
-	r := &Package{signed: minisign.NewReader(pkg), text: []byte(signature)}
+	r := &Package{read: pkg, text: []byte(signature)}
 	if !p.Required() {
 		return r, nil
 	}
@@ -98,6 +99,10 @@ func (p Policy) Open(pkg io.Reader, signature string) (*Package, error) {
 	}
 	if err := r.parse(signature); err != nil {
 		return nil, err
+	}
+	if !r.legacy {
+		r.signed = minisign.NewReader(pkg)
+		r.read = r.signed
 	}
 	for _, key := range keys {
 		if key.ID() == r.signature.KeyID {
@@ -123,7 +128,7 @@ func (r *Package) parse(text string) error {
 
 // Read is that of the package itself. One that is too big for a legacy signature ends early, with an *Error.
 func (r *Package) Read(p []byte) (int, error) {
-	n, err := r.signed.Read(p)
+	n, err := r.read.Read(p)
 	if !r.legacy {
 		return n, err
 	}
