@@ -161,11 +161,6 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 	return r, false, a.volume.Seed(r.Version, pkg.Digest)
 }
 
-// receiveSeed keeps the image's package on the volume.
-func (a *agent) receiveSeed(ctx context.Context, path string) (volume.Package, volume.Signer, error) {
-	return a.keepSeed(path, func(r io.Reader) (volume.Package, error) { return a.volume.Receive(ctx, r, nil) })
-}
-
 // complete makes sure that every file of the release is what was unpacked. A damaged release is restored from
 // its package; one that cannot be, or needs another OTP than the image has, gives way to one before it.
 func (a *agent) complete(ctx context.Context, d *decision, image volume.Image, seed seedPackage) error {

@@ -1,9 +1,9 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,34 +71,33 @@ func (a *agent) checkKeys() {
 	}
 }
 
-// keepSeed keeps the image's package on the volume, and finds out who signed it where that has to be known.
-func (a *agent) keepSeed(path string, receive func(io.Reader) (volume.Package, error)) (volume.Package, volume.Signer, error) {
+// receiveSeed keeps the image's package on the volume, and finds out who signed it where that has to be known.
+func (a *agent) receiveSeed(ctx context.Context, path string) (pkg volume.Package, signer volume.Signer, err error) {
 	var policy trust.Policy
 	var signature string
 	if a.config.SignedSeed {
 		policy = a.config.Trust()
 		text, err := trust.ReadSignature(path + trust.Suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return volume.Package{}, volume.Signer{}, fmt.Errorf("cannot read its signature: %w", err)
+			return pkg, signer, fmt.Errorf("cannot read its signature: %w", err)
 		}
 		signature = text
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return volume.Package{}, volume.Signer{}, err
+		return pkg, signer, err
 	}
 	defer file.Close()
 	signed, err := policy.Open(file, signature)
 	if err != nil {
-		return volume.Package{}, volume.Signer{}, err
+		return pkg, signer, err
 	}
-	pkg, err := receive(signed)
+	if pkg, err = a.volume.Receive(ctx, signed, nil); err != nil {
+		return pkg, signer, err
+	}
+	by, err := signed.Signer()
 	if err != nil {
-		return pkg, volume.Signer{}, err
+		err = errors.Join(err, a.volume.Discard(pkg))
 	}
-	signer, err := signed.Signer()
-	if err != nil {
-		return pkg, volume.Signer{}, errors.Join(err, a.volume.Discard(pkg))
-	}
-	return pkg, volume.Signer(signer), nil
+	return pkg, volume.Signer(by), err
 }

@@ -40,16 +40,13 @@ func (a *attempt) remove(ctx context.Context, version string) (api.Removed, erro
 	if err != nil {
 		return api.Removed{}, err
 	}
-	_ = a.meetNode() // where there is none, nobody has to forget the release
-	before, err := a.Volume.Occupied()
-	if err == nil {
-		err = a.forget(ctx, version)
-	}
-	if err != nil {
+	_ = a.meetNode()                 // where there is none, nobody has to forget the release
+	before, _ := a.Volume.Occupied() // how much it was is no reason to keep it
+	if err := a.forget(ctx, version); err != nil {
 		return api.Removed{}, err
 	}
-	after, err := a.Volume.Occupied()
-	return api.Removed{Name: release.Name, Version: version, Bytes: before - after}, errors.Join(err, a.derive())
+	after, _ := a.Volume.Occupied()
+	return api.Removed{Name: release.Name, Version: version, Bytes: max(0, before-after)}, a.derive()
 }
 
 // removable refuses what is needed, each with its own code.

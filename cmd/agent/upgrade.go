@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,9 +41,9 @@ A release that needs a restart, because its relup restarts the emulator or becau
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
 
 Where the agent has keys (AGENT_PUBLIC_KEYS) a package needs a minisign signature: that in PACKAGE.minisig, or the
-one that --signature names.
+one that --signature names, or is.
 
-  docker exec CONTAINER agent upgrade /mnt/app-1.1.0.tar.gz --signature /mnt/app.minisig
+  docker exec -i CONTAINER agent upgrade - --signature "$(cat app.minisig)" < app-1.1.0.tar.gz
 
 ` + exitHelp,
 		Args: args(1, 1),
@@ -60,7 +61,7 @@ one that --signature names.
 	}
 	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
-	cmd.Flags().StringVar(&signature, "signature", "", "file with the package's minisign signature (default PACKAGE.minisig, where that is there)")
+	cmd.Flags().StringVar(&signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig, where that is there)")
 	cmd.Flags().BoolVar(&req.AllowDowngrade, "allow-downgrade", false, "let the package be of an older version than what runs")
 	cmd.Flags().DurationVar(&settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
 	return cmd
@@ -83,14 +84,17 @@ func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) 
 	return c.end(progress, result, err)
 }
 
-// findSignature reads the file that was named, or the one beside the package, which may be missing.
+// findSignature reads the file that was named, or the one beside the package, which may be missing. It may also be
+// the text itself that was given: docker exec passes a host's files on as arguments and standard input alone.
 func findSignature(pkg, named string) (string, error) {
 	path := named
-	if named == "" && pkg != "-" {
-		path = pkg + trust.Suffix
-	}
-	if path == "" {
+	switch {
+	case strings.Contains(named, "\n"):
+		return named, nil
+	case named == "" && pkg == "-":
 		return "", nil
+	case named == "":
+		path = pkg + trust.Suffix
 	}
 	text, err := trust.ReadSignature(path)
 	if named == "" && errors.Is(err, fs.ErrNotExist) {

@@ -92,7 +92,7 @@ EXIT STATUS
 		},
 	}
 	cmd.Flags().StringVar(&flags.keys, "public-keys", "", "file with a minisign public key, or directory of *.pub (default AGENT_PUBLIC_KEYS)")
-	cmd.Flags().StringVar(&flags.signature, "signature", "", "file with the package's minisign signature (default PACKAGE.minisig)")
+	cmd.Flags().StringVar(&flags.signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig)")
 	cmd.Flags().StringVar(&flags.sha256, "sha256", "", "digest that the package must have, in hex")
 	cmd.Flags().StringVar(&flags.volume, "volume", "", "release root to compare with; nothing is written there")
 	return cmd
