@@ -79,7 +79,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	defer end()
 	defer a.stop()
 
-	image, err := detectImage()
+	image, err := DetectImage()
 	if err != nil {
 		return 1, err
 	}
@@ -122,8 +122,8 @@ func (a *agent) report(actor string, err error) {
 	}
 }
 
-// detectImage finds the image's OTP from the erl on the PATH.
-func detectImage() (volume.Image, error) {
+// DetectImage finds the image's OTP from the erl on the PATH; where there is none the image has none.
+func DetectImage() (volume.Image, error) {
 	erl, err := exec.LookPath("erl")
 	if errors.Is(err, exec.ErrNotFound) {
 		return volume.Image{}, nil // a release may bring its own ERTS

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Inspected is a package that was looked at, and found good.
@@ -17,11 +18,17 @@ type Inspected struct {
 	Known   bool     // the volume has the release already
 }
 
+// Place is where a package shall go; what is empty is not compared.
+type Place struct {
+	Volume string // release root
+	Image  Image
+}
+
 // Inspect checks a package in a file as Stage does, without a volume and without a change to anything: of what it
-// holds only releases/ is written, to a temporary directory. Where a volume is named, the package must fit to what is on
-// it, which is read beside the agent that owns it. The file must have the digest: it is not read before, so that what
+// holds only releases/ is written, to a temporary directory. It must fit to its place: to the OTP of an image, and to
+// what is on a volume, which is read beside the agent that owns it. The file must have the digest, so that what
 // was verified is what is looked at. Refusals are *PackageError.
-func Inspect(ctx context.Context, file, digest, root string) (found Inspected, err error) {
+func Inspect(ctx context.Context, file, digest string, place Place) (found Inspected, err error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Inspected{}, fmt.Errorf("cannot inspect the package: %w", err)
@@ -30,9 +37,9 @@ func Inspect(ctx context.Context, file, digest, root string) (found Inspected, e
 	if err != nil {
 		return Inspected{}, fmt.Errorf("cannot inspect the package: %w", err)
 	}
-	other, err := look(root)
+	other, err := look(place.Volume)
 	if err != nil {
-		return Inspected{}, fmt.Errorf("cannot look at the volume %s: %w", root, err)
+		return Inspected{}, fmt.Errorf("cannot look at the volume %s: %w", place.Volume, err)
 	}
 	v, err := makeBench(path, digest)
 	if err != nil {
@@ -48,6 +55,9 @@ func Inspect(ctx context.Context, file, digest, root string) (found Inspected, e
 		return Inspected{}, err
 	}
 	known, err := s.fits(other)
+	if err == nil {
+		err = s.fitsImage(place.Image, other)
+	}
 	return Inspected{Release: s.Release, HasERTS: s.HasERTS, Skipped: s.Skipped, Relup: relup, Known: known}, about(s.Release.title(), err)
 }
 
@@ -111,6 +121,20 @@ func (s *Staged) fits(v *Volume) (known bool, err error) {
 		}
 	}
 	return false, v.hasRoom(needed)
+}
+
+// fitsImage is checkParts for a package of which only the names of its trees are known.
+func (s *Staged) fitsImage(image Image, v *Volume) error {
+	if image.OTPRoot == "" {
+		return nil
+	}
+	for _, p := range s.Release.parts() {
+		_, provided := image.provides(p)
+		if !provided && !slices.Contains(s.Release.Own, p.dir()) && (v.root == "" || !isRealDir(v.Path(p.dir()))) {
+			return image.lacks(p)
+		}
+	}
+	return nil
 }
 
 func (v *Volume) hasRoom(needed int64) error {

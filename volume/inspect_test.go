@@ -11,22 +11,22 @@ import (
 )
 
 // inspect looks at a package, and checks that nothing is left of that: neither in TMPDIR nor on the volume.
-func inspect(t *testing.T, content []byte, root string) (Inspected, error) {
+func inspect(t *testing.T, content []byte, place Place) (Inspected, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "demo.tar.gz")
 	write(t, file, string(content))
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	var before []string
-	if root != "" {
-		before = list(t, root)
+	if place.Volume != "" {
+		before = list(t, place.Volume)
 	}
-	found, err := Inspect(context.Background(), file, digestOf(content), root)
+	found, err := Inspect(context.Background(), file, digestOf(content), place)
 	if left := list(t, temporary); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if root != "" {
-		if diff := cmp.Diff(before, list(t, root)); diff != "" {
+	if place.Volume != "" {
+		if diff := cmp.Diff(before, list(t, place.Volume)); diff != "" {
 			t.Errorf("the volume has changed:\n%s", diff)
 		}
 	}
@@ -35,7 +35,7 @@ func inspect(t *testing.T, content []byte, root string) (Inspected, error) {
 
 func TestAPackageIsInspectedWithoutAVolume(t *testing.T) {
 	relup := file("releases/1.1.0/relup", `{"1.1.0",[{"1.0.0",[],[]},{"0.9.0",[],[]}],[{"1.0.0",[],[]}]}.`)
-	found, err := inspect(t, pack(t, append(full("1.1.0"), relup, file("README", "x"))), "")
+	found, err := inspect(t, pack(t, append(full("1.1.0"), relup, file("README", "x"))), Place{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestWhatStageRefusesInspectRefusesToo(t *testing.T) {
 		"a relup elsewhere": {pack(t, append(thin("1.0.0"), file("releases/1.0.0/relup", `{"2.0.0",[],[]}.`))), BadRelup},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := inspect(t, c.content, "")
+			_, err := inspect(t, c.content, Place{})
 			refusedWith(t, err, c.want)
 		})
 	}
@@ -92,7 +92,7 @@ func TestAPackageIsComparedWithAVolumeInUse(t *testing.T) {
 		"of another name": {append(without("demo.rel", thin("1.1.0")), file("releases/1.1.0/other.rel", `{release,{"other","1.1.0"},{erts,"1"},[{kernel,"1"}]}.`)), false, WrongName},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found, err := inspect(t, pack(t, c.members), v.Root())
+			found, err := inspect(t, pack(t, c.members), Place{Volume: v.Root()})
 			if c.want != "" {
 				refusedWith(t, err, c.want)
 			} else if err != nil || found.Known != c.known {
@@ -103,18 +103,44 @@ func TestAPackageIsComparedWithAVolumeInUse(t *testing.T) {
 }
 
 func TestInspectNamesWhatItCannotRead(t *testing.T) {
-	if _, err := inspect(t, pack(t, thin("1.0.0")), t.TempDir()); err == nil || !strings.Contains(err.Error(), "cannot look at the volume") {
+	if _, err := inspect(t, pack(t, thin("1.0.0")), Place{Volume: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "cannot look at the volume") {
 		t.Errorf("no volume: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "demo.tar.gz")
 	write(t, file, string(pack(t, thin("1.0.0"))))
-	if _, err := Inspect(context.Background(), file, strings.Repeat("0", 64), ""); err == nil {
+	if _, err := Inspect(context.Background(), file, strings.Repeat("0", 64), Place{}); err == nil {
 		t.Error("another digest is good")
 	} else {
 		refusedWith(t, err, Damaged)
 	}
 	t.Setenv("TMPDIR", filepath.Join(os.TempDir(), "not", "there"))
-	if _, err := Inspect(context.Background(), file, digestOf([]byte(read(t, file))), ""); err == nil || !strings.Contains(err.Error(), "TMPDIR names a directory") {
+	if _, err := Inspect(context.Background(), file, digestOf([]byte(read(t, file))), Place{}); err == nil || !strings.Contains(err.Error(), "TMPDIR names a directory") {
 		t.Errorf("nowhere to write: %v", err)
+	}
+}
+
+func TestAPackageIsComparedWithTheImagesOTP(t *testing.T) {
+	older := image(t)
+	must(t, os.Rename(older.OTPRoot+"/lib/kernel-8.5.3", older.OTPRoot+"/lib/kernel-8.5"))
+	for name, c := range map[string]struct {
+		members []member
+		place   Place
+		fits    bool
+	}{
+		"it has all of it":           {thin("1.0.0"), Place{Image: image(t)}, true},
+		"it has another kernel":      {thin("1.0.0"), Place{Image: older}, false},
+		"the package brings its own": {full("1.0.0"), Place{Image: older}, true},
+		"there is no image":          {thin("1.0.0"), Place{}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := inspect(t, pack(t, c.members), c.place)
+			if c.fits {
+				must(t, err)
+				return
+			}
+			if refusal := refusedWith(t, err, NeedsImage); !strings.Contains(refusal.Error(), "it needs kernel-8.5.3, the image has kernel-8.5") {
+				t.Error(refusal)
+			}
+		})
 	}
 }

@@ -35,6 +35,7 @@ type verified struct {
 	Release   releaseFound    `json:"release"`
 	Relup     relupFound      `json:"relup"`
 	Skipped   []string        `json:"skipped"`          // what has no place on a volume
+	OTP       string          `json:"otp"`              // the image's, which has what the package lacks; empty: there is none to compare with
 	Volume    *volumeCompared `json:"volume,omitempty"` // with --volume
 }
 
@@ -68,10 +69,11 @@ func (c *cli) verifyCommand() *cobra.Command {
 		Use:   "verify PACKAGE",
 		Short: "Check a package without an agent, and without a change to anything",
 		Long: `Verify checks all of a package that can be checked without a node: its digest, its signature where keys are
-configured (AGENT_PUBLIC_KEYS), the archive, and the release in it. With --volume it also compares the package with
-what is on a volume, which may belong to an agent that runs. It needs no agent, and a few kilobytes in TMPDIR.
+configured (AGENT_PUBLIC_KEYS), the archive, the release in it, and whether the image has the OTP that it needs. With
+--volume it also compares the package with what is on a volume, which may belong to an agent that runs. It needs no
+agent, and a few kilobytes in TMPDIR.
 
-  docker run --rm -v "$PWD:/mnt" IMAGE agent verify /mnt/app-1.1.0.tar.gz
+  docker run --rm --entrypoint agent -v "$PWD:/mnt" IMAGE verify /mnt/app-1.1.0.tar.gz
 
 EXIT STATUS
   0 the package is good · 1 it could not be checked · 2 usage · 3 it would be refused`,
@@ -104,10 +106,15 @@ func verify(ctx context.Context, policy trust.Policy, flags verifyFlags, path st
 	if err := v.authenticate(ctx, policy, flags); err != nil {
 		return v, err
 	}
-	found, err := volume.Inspect(ctx, path, v.SHA256, flags.volume)
+	image, err := agent.DetectImage()
 	if err != nil {
 		return v, err
 	}
+	found, err := volume.Inspect(ctx, path, v.SHA256, volume.Place{Volume: flags.volume, Image: image})
+	if err != nil {
+		return v, err
+	}
+	v.OTP = image.OTPRoot
 	r := found.Release
 	v.Release = releaseFound{Name: r.Name, Version: r.Version, ERTS: r.ERTS, BringsERTS: found.HasERTS, Applications: len(r.Libs), Size: r.Size}
 	v.Relup.From, v.Relup.To = found.Relup.Edges()
@@ -207,9 +214,12 @@ func (v verified) tell(out io.Writer) {
 	} else {
 		fmt.Fprintf(w, "signature\tof key %s, which says %q\n", v.Signature.Key, v.Signature.Comment)
 	}
-	from := "the image's"
-	if v.Release.BringsERTS {
+	from := "the image's, where there is one: no erl is here to compare with"
+	switch {
+	case v.Release.BringsERTS:
 		from = "its own"
+	case v.OTP != "":
+		from = "the image's, which has all that it needs"
 	}
 	fmt.Fprintf(w, "release\t%s %s, %d applications, %s unpacked\n", v.Release.Name, v.Release.Version, v.Release.Applications, size(float64(v.Release.Size)))
 	fmt.Fprintf(w, "erts\t%s, %s\n", v.Release.ERTS, from)
