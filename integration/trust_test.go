@@ -55,6 +55,11 @@ func TestOnlyWhatIsSignedIsInstalled(t *testing.T) {
 		lay(t, keys, "ours.minisig", key.Sign(pkg, "demo of the story"))
 		s.Ends(s.Upgrade(append(slices.Clone(pkg[:len(pkg)-1]), pkg[len(pkg)-1]^1), "--signature", "/etc/agent/keys/ours.minisig"), 3)
 		s.Serves(images.Seed)
+		lay(t, keys, "demo.tar.gz", string(pkg))
+		good := s.Ends(s.Agent(nil, "verify", "/etc/agent/keys/demo.tar.gz", "--signature", "/etc/agent/keys/ours.minisig", "--volume", "/var/lib/release"), 0)
+		if !strings.Contains(good.Stdout, "it fits to what is on /var/lib/release") || !strings.Contains(good.Stdout, "the image's, which has all that it needs") {
+			t.Errorf("verified: %s", good.Stdout)
+		}
 		s.Ends(s.Upgrade(pkg, "--signature", "/etc/agent/keys/ours.minisig"), 0)
 		s.Serves(images.Second)
 
