@@ -133,7 +133,7 @@ func TestAPauseIsNoHang(t *testing.T) {
 		tellNode(s, "STOP")
 		last(t, 6*time.Second)
 		tellNode(s, "CONT")
-		last(t, 11*time.Second) // as long as a hang would need to be found
+		last(t, 16*time.Second) // as long as a hang would need to be found
 		s.Serves(images.Seed)
 		if now := s.Status().Node; now.PID != before.PID || now.Restarts.Count != 0 || strings.Contains(s.Logs(t.Context()), "it hangs") {
 			t.Errorf("the node was taken to hang:\n%s", s.Logs(t.Context()))
@@ -156,10 +156,10 @@ func TestAnUpgradeIsNotWatched(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, watched...)
 		upgraded := make(chan ship.Answer)
-		go func() { upgraded <- s.Upgrade(s.Package(images.Second), "--settle", "16s") }()
+		go func() { upgraded <- s.Upgrade(s.Package(images.Second), "--settle", "21s") }()
 		s.AwaitEvent("node.installed")
 		tellNode(s, "STOP")
-		last(t, 13*time.Second)
+		last(t, 18*time.Second)
 		tellNode(s, "CONT")
 		s.Ends(<-upgraded, 0)
 		s.Serves(images.Second)
