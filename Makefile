@@ -46,7 +46,7 @@ bin/golangci-lint:
 
 bench: images-$(OTP) ## the comparisons of docs/benchmarks.md; see there for each command
 	$(GO) run ./bench/upgrade -otp $(OTP)
-	$(GO) run ./bench/init
+	$(GO) run ./bench/init -otp $(OTP)
 
 clean:
 	rm -rf bin build
