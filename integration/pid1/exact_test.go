@@ -17,8 +17,8 @@ import (
 	"theseus/integration/ship"
 )
 
-// last is a child that tells when its application stops.
-const last = `Start = fun() -> {ok, spawn_link(fun() -> process_flag(trap_exit, true), receive {'EXIT', _, shutdown} -> io:format(user, "the last child stops~n", []) end end)} end,
+// lastWords is a child that tells when its application stops.
+const lastWords = `Start = fun() -> {ok, spawn_link(fun() -> process_flag(trap_exit, true), receive {'EXIT', _, shutdown} -> io:format(user, "the last child stops~n", []) end end)} end,
 	{ok, _} = supervisor:start_child(demo_sup, {last, {erlang, apply, [Start, []]}, temporary, 5000, worker, []}).`
 
 // The agent's share of a stop is from TERM to the agent until the node says that it has one, and from the node's end
@@ -31,7 +31,7 @@ func TestTheAgentAddsHardlyAnythingToTheNodesOwnStop(t *testing.T) {
 		s := ship.Launch(t, set)
 		var share time.Duration
 		for attempt := range 3 {
-			eval(s, last)
+			eval(s, lastWords)
 			said := strings.Count(s.Logs(t.Context()), "the last child stops")
 			share = shareOfAStop(s)
 			if n := strings.Count(s.Logs(t.Context()), "the last child stops") - said; n != 1 {
