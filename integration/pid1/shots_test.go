@@ -1,6 +1,7 @@
 package pid1_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -52,9 +53,14 @@ func TestTermAtAnyMomentOfAnUpgradeIsAnOrderlyStop(t *testing.T) {
 		s := ship.Launch(t, set)
 		for range 4 {
 			after := time.Duration(chance.Int64N(int64(1500 * time.Millisecond)))
-			go s.Upgrade(s.Package(images.Second))
+			client := make(chan struct{})
+			go func() {
+				defer close(client)
+				_, _ = s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "upgrade", "-"}, Stdin: bytes.NewReader(s.Package(images.Second))})
+			}()
 			<-time.After(after) // when TERM comes is what is tested
 			endsWith(s, fmt.Sprint("TERM ", after, " after the beginning of an upgrade"), 0, kill(s, "TERM"))
+			<-client
 			s.Must(s.Start(t.Context()))
 			s.Must(s.Await(t.Context(), "a boot", ship.Patience, s.Healthy))
 			if version := s.Status().Release.Version; version != images.Seed {
