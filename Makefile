@@ -5,7 +5,7 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: shots soak demo test unit rpc integration images lint bench build clean
+.PHONY: shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -29,6 +29,9 @@ integration: $(OTPS:%=images-%) ## real containers, on each OTP
 
 shots: images-$(OTP) ## TERM at every moment of a boot
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SHOTS=all $(GO) test -count=1 -timeout 2h -run TestTermAtAnyMoment ./integration/pid1/
+
+raw: ## ten minutes of a busy raw agent, and a thousand ends at once
+	AGENT_TEST_BUSY=10m AGENT_TEST_REPEAT=1000 $(GO) test -count=1 -timeout 1h -run 'BusyAgent|AHundredOrphansAtOnce' ./integration/pid1/
 
 soak: images-$(OTP) ## a day of orphans, questions and upgrades
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SOAK=24h $(GO) test -count=1 -timeout 25h -run StaysFlat ./integration/pid1/
