@@ -25,7 +25,7 @@ rpc-%: images-%
 	AGENT_TEST_OTP=$* $(GO) test -count=1 -timeout 5m ./rpc
 
 integration: $(OTPS:%=images-%) ## real containers, on each OTP
-	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -timeout 40m ./integration/...
+	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -parallel 3 -timeout 40m ./integration/...
 
 shots: images-$(OTP) ## TERM at every moment of a boot
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SHOTS=all $(GO) test -count=1 -timeout 2h -run TestTermAtAnyMoment ./integration/pid1/

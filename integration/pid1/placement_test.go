@@ -251,7 +251,9 @@ func TestANodeThatStandsStillForAMomentIsNotRestarted(t *testing.T) {
 			return func() (string, error) { return docker.Output(t.Context(), verb, s.ID) }
 		}
 		signal := func(name string) func() (string, error) {
-			return func() (string, error) { return s.Output(t.Context(), "sh", "-c", fmt.Sprint("kill -", name, " ", node.PID)) }
+			return func() (string, error) {
+				return s.Output(t.Context(), "sh", "-c", fmt.Sprint("kill -", name, " ", node.PID))
+			}
 		}
 		pause := 5 * time.Second
 		if set.OTP == "27" { // on one, long enough for distribution and heart to take it for silence
