@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -25,7 +24,7 @@ const bufferBytes = 256 << 10
 // way. It refuses what it does not need rather than making it harmless.
 type unpacker struct {
 	limits  Limits
-	dir     *os.Root
+	dir     inside
 	source  *meter // the compressed bytes
 	buf     []byte
 	sum     hash.Hash
@@ -90,7 +89,7 @@ func archiveError(err error) error {
 	case errors.Is(err, tar.ErrHeader):
 		return refuse(NotAPackage, "not a tarball: %w", err)
 	}
-	return spaceError(err)
+	return err
 }
 
 // readEnd makes sure that nothing but padding follows the last entry, and nothing at all the gzip stream.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 )
 
 func (v *Volume) historyPath() string { return v.agentPath("history.jsonl") }
@@ -21,34 +20,46 @@ func (v *Volume) RecordHistory(line any, durable bool) error {
 	}
 	v.historyMu.Lock()
 	defer v.historyMu.Unlock()
-	f, err := os.OpenFile(v.historyPath(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("cannot record the history: %w", err)
-	}
-	end, err := f.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = f.Write(afterTorn(f, end, append(content, '\n')))
-	}
-	if durable {
-		err = closeSynced(f, err)
-	} else {
-		err = errors.Join(err, f.Close())
-	}
-	if err == nil && end == 0 {
-		err = syncDir(v.agentPath())
-	}
-	if err != nil {
+	if err := v.appendHistory(append(content, '\n'), durable); err != nil {
 		return fmt.Errorf("cannot record the history: %w", err)
 	}
 	return nil
 }
 
-func afterTorn(f io.ReaderAt, end int64, line []byte) []byte {
-	last := []byte("\n")
-	if _, err := f.ReadAt(last, end-1); end > 0 && err == nil && last[0] != '\n' {
-		return append([]byte("\n"), line...)
+func (v *Volume) appendHistory(line []byte, durable bool) error {
+	end := closeUnsynced
+	if durable {
+		end = closeSynced
 	}
-	return line
+	empty, torn := v.endOfHistory()
+	if torn {
+		line = append([]byte("\n"), line...)
+	}
+	s := v.step("record the history")
+	f, err := s.Append(s.name, v.historyPath(), 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(line)
+	if err = end(f, err); err == nil && empty {
+		err = s.SyncDir(s.name, v.agentPath())
+	}
+	return err
+}
+
+// endOfHistory tells whether there is none yet, or one whose last line has no end.
+func (v *Volume) endOfHistory() (empty, torn bool) {
+	f, err := v.disk.Open(v.historyPath())
+	if err != nil {
+		return true, false
+	}
+	defer f.Close()
+	last := []byte("\n")
+	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
+		return true, false
+	}
+	_, err = f.Read(last)
+	return false, err == nil && last[0] != '\n'
 }
 
 // History returns the last values that were recorded, oldest first; all of them when limit is 0. Lines that
@@ -56,7 +67,7 @@ func afterTorn(f io.ReaderAt, end int64, line []byte) []byte {
 func (v *Volume) History(limit int) ([]json.RawMessage, error) {
 	v.historyMu.Lock()
 	defer v.historyMu.Unlock()
-	content, err := os.ReadFile(v.historyPath())
+	content, err := readFile(v.disk, v.historyPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

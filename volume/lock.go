@@ -20,9 +20,9 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("another agent holds it: %s", cmp.Or(e.Holder, "unknown"))
 }
 
-// takeLock takes the flock, or tells who has it. The kernel gives it back with the holder's last descriptor,
+// Lock takes the flock, or tells who has it. The kernel gives it back with the holder's last descriptor,
 // so there are no stale locks; the file itself is never removed.
-func takeLock(path string) (*os.File, error) {
+func (osDisk) Lock(path string) (lock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,16 @@ func takeLock(path string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	writeHolder(f)
-	return f, nil
+	return osLock{f}, nil
+}
+
+type osLock struct{ *os.File }
+
+func (l osLock) SyncFS(string) error {
+	if err := unix.Syncfs(int(l.Fd())); err != nil {
+		return fmt.Errorf("cannot sync the file system: %w", err)
+	}
+	return nil
 }
 
 // writeHolder is not made durable: it is read only while its writer lives. On a full disk the holder is unknown.

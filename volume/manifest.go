@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,20 +73,23 @@ func decodeManifest(text []byte) ([]entry, error) {
 }
 
 // hasher reads files back; its buffer is used for all of them.
-type hasher struct{ buf []byte }
+type hasher struct {
+	disk disk
+	buf  []byte
+}
 
-func newHasher() *hasher { return &hasher{buf: make([]byte, bufferBytes)} }
+func newHasher(d disk) *hasher { return &hasher{disk: d, buf: make([]byte, bufferBytes)} }
 
 // read describes what is at root/path now.
 func (h *hasher) read(root, path string) (entry, error) {
 	full := filepath.Join(root, path)
-	info, err := os.Lstat(full)
+	info, err := h.disk.Lstat(full)
 	if err != nil {
 		return entry{}, err
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(full)
+		target, err := h.disk.Readlink(full)
 		return linkEntry(path, target), err
 	case !info.Mode().IsRegular():
 		return entry{Path: path, Mode: info.Mode()}, nil
@@ -97,7 +99,7 @@ func (h *hasher) read(root, path string) (entry, error) {
 }
 
 func (h *hasher) digest(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := h.disk.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -134,17 +136,20 @@ func (h *hasher) differs(root, tree string, want []entry) (path, reason string, 
 	if path, reason, err = h.compare(root, want); path != "" || err != nil {
 		return path, reason, err
 	}
-	err = filepath.WalkDir(filepath.Join(root, tree), func(full string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
+	if !isRealDir(h.disk, filepath.Join(root, tree)) {
+		return tree, "is no directory", nil
+	}
+	err = walkFiles(h.disk, filepath.Join(root, tree), func(full string) error {
 		name, err := filepath.Rel(root, full)
-		if _, expected := find(want, name); err == nil && !expected && d.Name() != manifestName {
+		if _, expected := find(want, name); err == nil && !expected && filepath.Base(name) != manifestName {
 			path, reason = name, "is not in the package"
 			return fs.SkipAll
 		}
 		return err
 	})
+	if errors.Is(err, fs.SkipAll) {
+		err = nil
+	}
 	return path, reason, err
 }
 

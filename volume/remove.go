@@ -3,7 +3,6 @@ package volume
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -31,6 +30,7 @@ func (v *Volume) Remove(version string) error {
 	if err == nil {
 		err = v.dropPackage(r.Package)
 	}
+	v.layBallast()
 	if err != nil {
 		return fmt.Errorf("cannot remove %s: %w", r.title(), err)
 	}
@@ -93,6 +93,7 @@ func (v *Volume) Recover() (report []string, err error) {
 			report = append(report, "removed "+name+", which belongs to no release")
 		}
 	}
+	v.layBallast()
 	if err := errors.Join(errs...); err != nil {
 		return report, fmt.Errorf("cannot recover the volume: %w", err)
 	}
@@ -100,14 +101,14 @@ func (v *Volume) Recover() (report []string, err error) {
 }
 
 func (v *Volume) dropStages() ([]string, error) {
-	names, err := directoryNames(v.agentPath("stage"))
+	names, err := directoryNames(v.disk, v.agentPath("stage"))
 	if err != nil {
 		return nil, err
 	}
 	for n, name := range names {
 		names[n] = filepath.Join(agentDir, "stage", name)
 	}
-	return names, emptyDir(v.agentPath("stage"))
+	return names, v.step("drop the stages").emptyDir(v.agentPath("stage"))
 }
 
 func (v *Volume) dropPackages() ([]string, error) {
@@ -115,7 +116,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 	for _, r := range v.State().Releases {
 		used[filepath.Base(v.packagePath(r.Package))] = true
 	}
-	names, err := directoryNames(v.agentPath("packages"))
+	names, err := directoryNames(v.disk, v.agentPath("packages"))
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 		if used[name] {
 			continue
 		}
-		if err := os.RemoveAll(v.agentPath("packages", name)); err != nil {
+		if err := v.disk.RemoveAll("drop the package", v.agentPath("packages", name)); err != nil {
 			return dropped, err
 		}
 		dropped = append(dropped, filepath.Join(agentDir, "packages", name))
@@ -135,7 +136,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 // dropTemporaries deletes what an interrupted replaceFile left. Nobody needs to hear of it.
 func (v *Volume) dropTemporaries() ([]string, error) {
 	for _, dir := range []string{v.root, v.agentPath(), v.Path(releaseDir), v.Path(libDir)} {
-		names, err := directoryNames(dir)
+		names, err := directoryNames(v.disk, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +144,7 @@ func (v *Volume) dropTemporaries() ([]string, error) {
 			if !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, temporarySuffix) {
 				continue
 			}
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			if err := v.disk.Remove("drop a temporary file", filepath.Join(dir, name)); err != nil {
 				return nil, err
 			}
 		}
