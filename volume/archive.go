@@ -18,8 +18,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-const bufferBytes = 256 << 10
-
 // unpacker writes the entries of an archive below a directory that it cannot leave, and hashes them on the
 // way. It refuses what it does not need rather than making it harmless.
 type unpacker struct {
@@ -45,7 +43,7 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 	if progress != nil {
 		u.source.progress = func(done int64) { progress(done, size) }
 	}
-	stream := bufio.NewReaderSize(u.source, bufferBytes)
+	stream := bufio.NewReaderSize(u.source, len(u.buf))
 	unzipped, err := gzip.NewReader(stream)
 	if err != nil {
 		return "", notGzip(err)

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -56,20 +56,33 @@ func encodeManifest(entries []entry) []byte {
 
 func decodeManifest(text []byte) ([]entry, error) {
 	var entries []entry
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		var e entry
-		var mode uint32
-		if _, err := fmt.Sscanf(lines.Text(), "%o %d %s %q", &mode, &e.Size, &e.Sum, &e.Path); err != nil {
+	for line := range strings.Lines(string(text)) {
+		e, err := decodeEntry(strings.TrimSuffix(line, "\n"))
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", len(entries)+1, err)
-		}
-		e.Mode = fs.FileMode(mode)
-		if mode == 0o120777 {
-			e.Mode = fs.ModeSymlink
 		}
 		entries = append(entries, e)
 	}
-	return entries, lines.Err()
+	return entries, nil
+}
+
+func decodeEntry(line string) (e entry, err error) {
+	fields := strings.SplitN(line, " ", 4)
+	if len(fields) != 4 {
+		return e, errors.New("it is not mode, size, digest and path")
+	}
+	mode, err := strconv.ParseUint(fields[0], 8, 32)
+	if err == nil {
+		e.Size, err = strconv.ParseInt(fields[1], 10, 64)
+	}
+	if err == nil {
+		e.Path, err = strconv.Unquote(fields[3])
+	}
+	e.Mode, e.Sum = fs.FileMode(mode), fields[2]
+	if mode == 0o120777 {
+		e.Mode = fs.ModeSymlink
+	}
+	return e, err
 }
 
 // hasher reads files back; its buffer is used for all of them.
@@ -78,7 +91,7 @@ type hasher struct {
 	buf  []byte
 }
 
-func newHasher(d disk) *hasher { return &hasher{disk: d, buf: make([]byte, bufferBytes)} }
+func (v *Volume) newHasher() *hasher { return &hasher{disk: v.disk, buf: make([]byte, v.buffer)} }
 
 // read describes what is at root/path now.
 func (h *hasher) read(root, path string) (entry, error) {

@@ -58,7 +58,7 @@ func (s *Staged) manifest(own []string) []byte {
 // staged is not in the stage.
 func (s *Staged) planMoves() (moves []string, err error) {
 	var own []string
-	hash := newHasher(s.volume.disk)
+	hash := s.volume.newHasher()
 	for _, tree := range s.Release.Own {
 		place, err := s.placeOf(hash, tree)
 		if err != nil {

@@ -31,7 +31,7 @@ func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes i
 	}
 	source := &meter{r: r, interrupted: ctx.Err, limit: v.Limits.PackageBytes, progress: progress}
 	sum := sha256.New()
-	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, v.buffer))
 	if err := closeSynced(f, err); err != nil {
 		return Package{}, errors.Join(v.spaceError(err), s.removeFile(part))
 	}

@@ -92,7 +92,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 	}
 	defer dir.Close()
 	u := &unpacker{
-		limits: s.volume.Limits, dir: dir, buf: make([]byte, bufferBytes), sum: sha256.New(),
+		limits: s.volume.Limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
 		present: s.present, names: map[string]bool{}, skipped: map[string]bool{},
 	}
 	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)

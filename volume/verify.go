@@ -30,7 +30,7 @@ func (v *Volume) Verify(version string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", name, err)
 	}
-	file, reason, err := newHasher(v.disk).compare(v.root, entries)
+	file, reason, err := v.newHasher().compare(v.root, entries)
 	if err != nil {
 		return fmt.Errorf("cannot verify release %s: %w", version, err)
 	}
@@ -101,7 +101,7 @@ func (s *Staged) replaceDamaged(r Release) error {
 }
 
 func (s *Staged) replaceTree(tree string) error {
-	file, _, err := newHasher(s.volume.disk).differs(s.volume.root, tree, below(s.entries, tree))
+	file, _, err := s.volume.newHasher().differs(s.volume.root, tree, below(s.entries, tree))
 	if err == nil && file == "" {
 		return nil
 	}

@@ -21,6 +21,8 @@ const (
 	releaseDir = "releases"
 )
 
+const bufferBytes = 256 << 10
+
 // Volume is the open release root. Its methods may be called from any goroutine.
 type Volume struct {
 	// Limits are what a package may ask of the volume; set before the first package.
@@ -37,6 +39,7 @@ type Volume struct {
 
 	newID   func() string // names what lives for one operation only
 	ballast int64         // bytes
+	buffer  int           // bytes, of a read or a write
 }
 
 // Open makes the layout where it is missing, takes the lock and reads the state.
@@ -46,7 +49,7 @@ func Open(root string) (*Volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the volume: %w", err)
 	}
-	v := &Volume{root: root, disk: osDisk{}, Limits: DefaultLimits, newID: randomID, ballast: ballastBytes}
+	v := &Volume{root: root, disk: osDisk{}, Limits: DefaultLimits, newID: randomID, ballast: ballastBytes, buffer: bufferBytes}
 	if err := v.open(); err != nil {
 		return nil, err
 	}
