@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -47,8 +48,8 @@ type world struct {
 	budget   []int             // how many states for each depth
 	random   *rand.Rand
 	states   *atomic.Int64
-	mutant   func(call) bool
-	ids      int
+	seen     map[uint64]bool // those that were looked at
+	mutant   mutation
 }
 
 // run is a volume in use: an operation of a test, or a start.
@@ -61,32 +62,32 @@ type run struct {
 	opened  bool
 	moments []moment // all of an operation, one of a start
 	changes int
+	before  promise
+	trail   []string
 	depth   int
 }
 
 // use opens a volume on the disk, and collects the moments at which it can crash.
 func (w *world) use(disk *model, before promise, trail []string, depth int) (*run, error) {
 	r := &run{w: w, disk: disk, depth: depth, lines: before.lines, damaged: before.damaged}
+	ids := 0
 	r.v = &Volume{root: modelRoot, disk: disk, Limits: DefaultLimits, ballast: 64, buffer: 4 << 10, newID: func() string {
-		w.ids++
-		return fmt.Sprintf("id%08d", w.ids)
+		ids++
+		return fmt.Sprintf("id%d-%04d", depth, ids)
 	}}
 	disk.mutant = w.mutant
-	disk.after = func(c call) {
-		want := before
-		if r.opened {
-			want = promise{state: r.v.st, opened: true}
-		}
-		want.lines, want.damaged = r.lines, r.damaged
-		r.remember(moment{disk, c, want, trail})
+	if depth > 0 && w.mutant != nil && w.mutant.only() != "" {
+		disk.mutant = nil
 	}
+	r.before, r.trail = before, trail
+	disk.after = r.remember
 	err := r.v.open()
 	r.opened = err == nil
 	return r, err
 }
 
 // remember keeps a moment; of a start only one, each with the same chance.
-func (r *run) remember(m moment) {
+func (r *run) remember(last call) {
 	r.changes++
 	switch {
 	case r.depth == len(r.w.budget):
@@ -96,8 +97,12 @@ func (r *run) remember(m moment) {
 	case r.depth > 0:
 		r.moments = r.moments[:0]
 	}
-	m.disk = m.disk.clone()
-	r.moments = append(r.moments, m)
+	want := r.before
+	if r.opened {
+		want = promise{state: r.v.st, opened: true}
+	}
+	want.lines, want.damaged = r.lines, r.damaged
+	r.moments = append(r.moments, moment{r.disk.clone(), last, want, r.trail})
 }
 
 func (r *run) history() error {
@@ -256,10 +261,13 @@ func (v *Volume) wholeAll() error {
 func (w *world) explore(m moment, depth int) error {
 	for n := range w.budget[depth] {
 		f := fate(n)
-		if f >= fates {
+		switch {
+		case depth > 0:
+			f = fate(w.random.IntN(int(fates)))
+		case f >= fates:
 			f = prefixKept + fate(w.random.IntN(int(fates-prefixKept)))
 		}
-		trail := append(slices.Clip(m.trail), m.last.label()+" "+filepath.Base(m.last.path)+", "+f.String())
+		trail := append(slices.Clip(m.trail), m.last.label()+", "+f.String())
 		if err := w.restart(m.disk.crash(f, w.random, m.last), m.want, trail, depth); err != nil {
 			return err
 		}
@@ -269,6 +277,11 @@ func (w *world) explore(m moment, depth int) error {
 
 func (w *world) restart(disk *model, want promise, trail []string, depth int) error {
 	w.states.Add(1)
+	id := disk.fingerprint(want)
+	if w.seen[id] {
+		return nil
+	}
+	w.seen[id] = true
 	r, err := w.use(disk, want, trail, depth+1)
 	if err == nil {
 		err = r.checkFound(want)
@@ -339,6 +352,7 @@ func (r *run) checkStarted() error {
 	if want, got := r.v.expectedNames(), r.disk.list(); !slices.Equal(want, got) {
 		return fmt.Errorf("on the volume is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	r.remember(call{step: "running"})
 	if r.w.random.IntN(8) == 0 {
 		return r.checkNextTry(boots)
 	}
@@ -407,7 +421,7 @@ type operation struct {
 func (w *world) crashEverywhere(op operation) error {
 	h := fnv.New64()
 	h.Write([]byte(op.name))
-	w.random = rand.New(rand.NewPCG(h.Sum64(), 1))
+	w.random, w.seen = rand.New(rand.NewPCG(h.Sum64(), 1)), map[uint64]bool{}
 	disk, before := newModel(), promise{}
 	if op.from != nil {
 		r, err := w.use(disk, before, nil, len(w.budget))
@@ -425,6 +439,10 @@ func (w *world) crashEverywhere(op operation) error {
 	if err == nil {
 		err = op.do(r)
 	}
+	if err == nil && w.mutant != nil {
+		err = w.mutant.end()
+	}
+	r.remember(call{step: "done"})
 	if err != nil {
 		return fmt.Errorf("without a crash: %w", err)
 	}
@@ -448,19 +466,28 @@ func newWorld(t *testing.T, states *atomic.Int64, budget ...int) *world {
 
 // TestAnyCrashLeavesACompleteRelease is the promise of docs/reliability.md.
 func TestAnyCrashLeavesACompleteRelease(t *testing.T) {
-	var states atomic.Int64
+	var states, distinct atomic.Int64
 	begun := time.Now()
+	lessGarbage(t)
 	t.Run("operations", func(t *testing.T) {
 		for _, op := range operations {
 			t.Run(op.name, func(t *testing.T) {
-				w := newWorld(t, &states, 16, 2, 1)
+				t.Parallel()
+				w := newWorld(t, &states, 40, 4, 2)
 				synctest.Test(t, func(t *testing.T) {
 					if err := w.crashEverywhere(op); err != nil {
 						t.Fatal(err)
 					}
+					distinct.Add(int64(len(w.seen)))
 				})
 			})
 		}
 	})
-	t.Logf("%d crashed states in %v", states.Load(), time.Since(begun).Round(time.Millisecond))
+	t.Logf("%d crashed states, %d of them different, in %v", states.Load(), distinct.Load(), time.Since(begun).Round(time.Millisecond))
+}
+
+// lessGarbage spends memory for speed.
+func lessGarbage(t *testing.T) {
+	before := debug.SetGCPercent(400)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
 }

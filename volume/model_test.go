@@ -22,7 +22,7 @@ type model struct {
 	pending []change         // of names, in the order in which they were made
 	before  func(call) error // may refuse a change
 	after   func(call)       // sees each change that was made
-	mutant  func(call) bool  // tells which changes are left out
+	mutant  mutation         // does some changes in another way; may be nil
 	full    bool             // Free says so
 }
 
@@ -106,14 +106,17 @@ func (m *model) do(c call, change func() error) error {
 			return &fs.PathError{Op: c.op, Path: c.path, Err: err}
 		}
 	}
-	if m.mutant != nil && m.mutant(c) {
-		return nil
+	if m.mutant != nil {
+		change = m.mutant.of(c, change)
 	}
 	if err := change(); err != nil {
 		return &fs.PathError{Op: c.op, Path: c.path, Err: err}
 	}
 	if m.after != nil {
 		m.after(c)
+	}
+	if m.mutant != nil {
+		return m.mutant.behind(c)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 // operations are all that can change a volume. What each begins with is durable.
 var operations = []operation{
 	{"first open", nil, func(*run) error { return nil }},
-	{"seed", blank, (*run).startOnce},
+	{"first note", nil, (*run).history},
 	{"start", upgraded, (*run).startOnce},
 	{"receive", seededVolume, func(r *run) error {
 		_, err := r.receive("1.1.0")
@@ -39,6 +39,7 @@ var operations = []operation{
 	{"derive", torn, func(r *run) error { return r.v.Derive("1.0.0") }},
 	{"history", seededVolume, func(r *run) error { return errors.Join(r.history(), r.history(), r.history()) }},
 	{"remember a seed", seededVolume, func(r *run) error { return r.v.RememberSeed("digest") }},
+	{"seed", blank, (*run).startOnce},
 }
 
 func opTo(version string) *Operation {

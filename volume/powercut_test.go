@@ -2,6 +2,8 @@ package volume
 
 import (
 	"fmt"
+	"hash/maphash"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 )
@@ -168,4 +170,31 @@ func (n *node) list(prefix string, names []string) []string {
 		names = n.names[name].list(prefix+name+"/", names)
 	}
 	return names
+}
+
+// fingerprint is the same for disks that are the same and have the same to fulfil.
+func (m *model) fingerprint(want promise) uint64 {
+	h := maphash.Hash{}
+	h.SetSeed(fingerprintSeed)
+	m.top.hash(&h)
+	fmt.Fprint(&h, want.state.Generation, want.opened, want.damaged, want.lines)
+	for _, c := range m.pending {
+		fmt.Fprint(&h, c.name, c.to == nil)
+	}
+	return h.Sum64()
+}
+
+var fingerprintSeed = maphash.MakeSeed()
+
+func (n *node) hash(h *maphash.Hash) {
+	maphash.WriteComparable(h, [2]fs.FileMode{n.mode, n.keptMode})
+	h.Write(n.data)
+	h.Write(n.keptData)
+	for _, names := range []map[string]*node{n.names, n.kept} {
+		for _, name := range sortedNames(names) {
+			h.WriteString(name)
+			names[name].hash(h)
+		}
+		h.WriteByte(0)
+	}
 }
