@@ -289,14 +289,22 @@ func (w *world) restart(disk *model, want promise, trail []string, depth int) er
 	if err == nil {
 		err = r.checkStarted()
 	}
-	if err == nil && len(r.moments) > 0 {
-		return w.explore(r.moments[0], depth+1)
-	}
 	if err != nil {
-		return fmt.Errorf("%s:\n%w", strings.Join(trail, "\n"), err)
+		return &violation{trail, err}
+	}
+	if len(r.moments) > 0 {
+		return w.explore(r.moments[0], depth+1)
 	}
 	return nil
 }
+
+// violation is a crash that broke the promise.
+type violation struct {
+	trail []string
+	err   error
+}
+
+func (v *violation) Error() string { return strings.Join(v.trail, "\n") + ":\n" + v.err.Error() }
 
 // checkFound holds what is found against what was promised: the state is the one before or behind the write in which the power
 // failed, and everything that it records is there.
@@ -460,7 +468,7 @@ func newWorld(t *testing.T, states *atomic.Int64, budget ...int) *world {
 	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0", "9.0.0"} {
 		w.packages[version] = pack(t, thin(version))
 	}
-	w.packages["full"] = pack(t, full("1.1.0"))
+	w.packages["2.0.0"] = pack(t, full("2.0.0"))
 	return w
 }
 
@@ -473,7 +481,7 @@ func TestAnyCrashLeavesACompleteRelease(t *testing.T) {
 		for _, op := range operations {
 			t.Run(op.name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, &states, 40, 4, 2)
+				w := newWorld(t, &states, 64, 3, 1)
 				synctest.Test(t, func(t *testing.T) {
 					if err := w.crashEverywhere(op); err != nil {
 						t.Fatal(err)

@@ -131,10 +131,17 @@ func named(name string) []operation {
 
 // foundBy names the first operation whose crash test fails.
 func (w *world) foundBy(t *testing.T, ops []operation) (by string) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		for _, op := range ops {
-			if by == "" && w.crashEverywhere(op) != nil {
+			if by != "" {
+				break
+			}
+			err := w.crashEverywhere(op)
+			if _, is := errors.AsType[*violation](err); is {
 				by = op.name
+			} else if err != nil {
+				t.Fatal(err)
 			}
 		}
 	})

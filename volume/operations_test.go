@@ -39,6 +39,9 @@ var operations = []operation{
 	{"derive", torn, func(r *run) error { return r.v.Derive("1.0.0") }},
 	{"history", seededVolume, func(r *run) error { return errors.Join(r.history(), r.history(), r.history()) }},
 	{"remember a seed", seededVolume, func(r *run) error { return r.v.RememberSeed("digest") }},
+	{"seed with OTP", blank, func(r *run) error {
+		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))
+	}},
 	{"seed", blank, (*run).startOnce},
 }
 

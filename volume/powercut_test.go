@@ -174,27 +174,38 @@ func (n *node) list(prefix string, names []string) []string {
 
 // fingerprint is the same for disks that are the same and have the same to fulfil.
 func (m *model) fingerprint(want promise) uint64 {
-	h := maphash.Hash{}
-	h.SetSeed(fingerprintSeed)
-	m.top.hash(&h)
-	fmt.Fprint(&h, want.state.Generation, want.opened, want.damaged, want.lines)
-	for _, c := range m.pending {
-		fmt.Fprint(&h, c.name, c.to == nil)
+	type key struct {
+		disk, generation uint64
+		opened, damaged  bool
+		lines, pending   int
 	}
-	return h.Sum64()
+	return maphash.Comparable(fingerprints, key{m.top.fingerprint(), want.state.Generation, want.opened, want.damaged, want.lines, len(m.pending)})
 }
 
-var fingerprintSeed = maphash.MakeSeed()
+var fingerprints = maphash.MakeSeed()
 
-func (n *node) hash(h *maphash.Hash) {
-	maphash.WriteComparable(h, [2]fs.FileMode{n.mode, n.keptMode})
-	h.Write(n.data)
-	h.Write(n.keptData)
-	for _, names := range []map[string]*node{n.names, n.kept} {
-		for _, name := range sortedNames(names) {
-			h.WriteString(name)
-			names[name].hash(h)
-		}
-		h.WriteByte(0)
+// fingerprint is of all that is below the node. What is kept under a name beside what is there counts with its own bytes.
+func (n *node) fingerprint() uint64 {
+	type key struct {
+		name           string
+		mode, keptMode fs.FileMode
+		below, kept    uint64
 	}
+	id := maphash.Bytes(fingerprints, n.data)
+	for name, child := range n.names {
+		kept := uint64(0)
+		if n.kept[name] == child {
+			kept = 1
+		}
+		id += maphash.Comparable(fingerprints, key{name, child.mode, child.keptMode, child.fingerprint(), kept})
+	}
+	for name, child := range n.kept {
+		if n.names[name] != child {
+			id += maphash.Comparable(fingerprints, key{"kept " + name, child.mode, child.keptMode, maphash.Bytes(fingerprints, child.keptData), 2})
+		}
+	}
+	if !n.synced {
+		id += maphash.Bytes(fingerprints, n.keptData) + 1
+	}
+	return id
 }
