@@ -73,7 +73,7 @@ func (w *world) use(disk *model, before promise, trail []string, depth int) (*ru
 	ids := 0
 	r.v = &Volume{root: modelRoot, disk: disk, Limits: DefaultLimits, ballast: 64, buffer: 4 << 10, newID: func() string {
 		ids++
-		return fmt.Sprintf("id%d-%04d", depth, ids)
+		return fmt.Sprintf("id%d%d-%04d", len(trail), depth, ids)
 	}}
 	disk.mutant = w.mutant
 	if depth > 0 && w.mutant != nil && w.mutant.only() != "" {
@@ -92,7 +92,7 @@ func (r *run) remember(last call) {
 	switch {
 	case r.depth == len(r.w.budget):
 		return
-	case r.depth > 0 && r.w.random.IntN(r.changes) > 0:
+	case r.depth > 0 && r.w.random.IntN(r.changes) > 0 && (last.step != "running" || r.w.random.IntN(3) > 0):
 		return
 	case r.depth > 0:
 		r.moments = r.moments[:0]
@@ -430,18 +430,9 @@ func (w *world) crashEverywhere(op operation) error {
 	h := fnv.New64()
 	h.Write([]byte(op.name))
 	w.random, w.seen = rand.New(rand.NewPCG(h.Sum64(), 1)), map[uint64]bool{}
-	disk, before := newModel(), promise{}
-	if op.from != nil {
-		r, err := w.use(disk, before, nil, len(w.budget))
-		if err == nil {
-			err = op.from(r)
-		}
-		if err != nil {
-			return fmt.Errorf("cannot begin: %w", err)
-		}
-		disk.syncAll()
-		before = promise{r.v.st, true, r.damaged, r.lines}
-		disk = disk.clone()
+	disk, before, err := w.begin(op)
+	if err != nil {
+		return err
 	}
 	r, err := w.use(disk, before, nil, 0)
 	if err == nil {
@@ -460,6 +451,23 @@ func (w *world) crashEverywhere(op operation) error {
 		}
 	}
 	return nil
+}
+
+// begin brings a volume to where the operation begins.
+func (w *world) begin(op operation) (*model, promise, error) {
+	disk, before := newModel(), promise{}
+	if op.from == nil {
+		return disk, before, nil
+	}
+	r, err := w.use(disk, before, nil, len(w.budget))
+	if err == nil {
+		err = op.from(r)
+	}
+	if err != nil {
+		return nil, before, fmt.Errorf("cannot begin: %w", err)
+	}
+	disk.syncAll()
+	return disk.clone(), promise{r.v.st, true, r.damaged, r.lines}, nil
 }
 
 func newWorld(t *testing.T, states *atomic.Int64, budget ...int) *world {

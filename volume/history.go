@@ -35,15 +35,31 @@ func (v *Volume) appendHistory(line []byte, durable bool) error {
 	if torn {
 		line = append([]byte("\n"), line...)
 	}
+	if v.historyLost {
+		return v.rewriteHistory(line)
+	}
 	s := v.step("record the history")
 	f, err := s.Append(s.name, v.historyPath(), 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(line)
-	if err = end(f, err); err == nil && empty {
+	err = end(f, err)
+	v.historyLost = err != nil
+	if err == nil && empty {
 		err = s.SyncDir(s.name, v.agentPath())
 	}
+	return err
+}
+
+// rewriteHistory begins a new file: of the one before it some lines may never reach the disk, whatever a second fsync says.
+func (v *Volume) rewriteHistory(line []byte) error {
+	lines, err := readFile(v.disk, v.historyPath())
+	if err != nil {
+		return err
+	}
+	err = v.step("rewrite the history").replaceFile(v.historyPath(), append(lines, line...), 0o600)
+	v.historyLost = err != nil
 	return err
 }
 

@@ -19,6 +19,7 @@ import (
 // than ext4, XFS or Btrfs keep. As on all of these a rename is done or not done, also between two directories.
 type model struct {
 	top     *node
+	asked   bool             // an fsync was tried again after an error
 	pending []change         // of names, in the order in which they were made
 	before  func(call) error // may refuse a change
 	after   func(call)       // sees each change that was made
@@ -336,6 +337,7 @@ func (f *modelWriter) Chmod(mode fs.FileMode) error {
 }
 
 func (f *modelWriter) Sync() error {
+	f.m.asked = f.m.asked || f.n.lost
 	err := f.m.do(call{step: f.step, op: "fsync", path: f.path}, func() error {
 		f.n.sync()
 		return nil

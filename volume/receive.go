@@ -27,17 +27,17 @@ func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes i
 	part := v.agentPath("packages", v.newID()+partSuffix)
 	f, err := s.Create(s.name, part, 0o600)
 	if err != nil {
-		return Package{}, fmt.Errorf("cannot keep the package: %w", err)
+		return Package{}, v.keepError(err)
 	}
 	source := &meter{r: r, interrupted: ctx.Err, limit: v.Limits.PackageBytes, progress: progress}
 	sum := sha256.New()
 	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, v.buffer))
 	if err := closeSynced(f, err); err != nil {
-		return Package{}, errors.Join(v.spaceError(err), s.removeFile(part))
+		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}
 	pkg := Package{Digest: hex.EncodeToString(sum.Sum(nil)), Size: source.n}
 	if err := s.Rename(s.name, part, v.packagePath(pkg.Digest)); err != nil {
-		return Package{}, errors.Join(fmt.Errorf("cannot keep the package: %w", err), s.removeFile(part))
+		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}
 	return pkg, nil
 }
@@ -59,6 +59,15 @@ func (v *Volume) dropPackage(digest string) error {
 		return fmt.Errorf("cannot discard the package: %w", err)
 	}
 	return nil
+}
+
+// keepError leaves a refusal as it is.
+func (v *Volume) keepError(err error) error {
+	err = v.spaceError(err)
+	if _, refused := errors.AsType[*PackageError](err); refused {
+		return err
+	}
+	return fmt.Errorf("cannot keep the package: %w", err)
 }
 
 // spaceError gives a full disk its own code and words.

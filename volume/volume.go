@@ -35,7 +35,8 @@ type Volume struct {
 	mu   sync.Mutex // guards state
 	st   State
 
-	historyMu sync.Mutex
+	historyMu   sync.Mutex
+	historyLost bool // what was appended last may not be on the disk
 
 	newID   func() string // names what lives for one operation only
 	ballast int64         // bytes
@@ -147,14 +148,16 @@ func (v *Volume) makeLayout() error {
 	return nil
 }
 
-// settleNames makes durable what will be believed: the layout, and a state.json that an agent before this one has put in
-// place and was killed before it could do so. What is built on a name that a power cut takes away is lost with it.
+// settleNames makes durable what will be believed: the layout, and the state.json and the trees that an agent before this
+// one has put in their place and was killed before it could do so. What is built on a name that a power cut takes away is
+// lost with it.
 func (v *Volume) settleNames() error {
-	open := v.step("settle the names")
-	if err := open.SyncDir(open.name, v.root); err != nil {
-		return err
+	for _, dir := range []string{v.root, v.agentPath(), v.Path(libDir), v.Path(releaseDir)} {
+		if err := v.disk.SyncDir("settle the names", dir); err != nil {
+			return err
+		}
 	}
-	return open.SyncDir(open.name, v.agentPath())
+	return nil
 }
 
 func randomID() string {
