@@ -60,6 +60,7 @@ type run struct {
 	lines   int
 	damaged bool
 	opened  bool
+	failed  bool     // a repair of its may not be durable: it is made again after a crash
 	moments []moment // all of an operation, one of a start
 	changes int
 	before  promise
@@ -219,7 +220,7 @@ func (r *run) start() (string, error) {
 	if _, err := v.Repair(boots); err != nil {
 		return "", err
 	}
-	r.damaged = r.damaged && r.v.wholeAll() != nil
+	r.damaged = r.damaged && (r.failed || r.v.wholeAll() != nil)
 	return boots, errors.Join(r.history(), v.Derive(boots))
 }
 

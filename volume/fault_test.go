@@ -17,7 +17,8 @@ import (
 // fault makes one call of an operation fail.
 type fault struct {
 	errno unix.Errno
-	at    int // which one; -1 for none
+	stays bool // all later ones fail, too, until the operation is over: the kernel has made the disk read-only
+	at    int
 	calls int
 	hit   call
 }
@@ -27,11 +28,14 @@ func (f *fault) before(c call) error {
 		return nil
 	}
 	f.calls++
-	if f.calls-1 != f.at {
-		return nil
+	switch {
+	case f.calls-1 == f.at:
+		f.hit = c
+		return f.errno
+	case f.calls > f.at && f.stays:
+		return f.errno
 	}
-	f.hit = c
-	return f.errno
+	return nil
 }
 
 // TestAnyErrorOfTheDiskChangesNothing makes each call of each operation fail once. The operation says so, nothing that was
@@ -45,8 +49,8 @@ func TestAnyErrorOfTheDiskChangesNothing(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, &states, 1)
 				synctest.Test(t, func(t *testing.T) {
-					for _, errno := range []unix.Errno{unix.ENOSPC, unix.EIO, unix.EROFS} {
-						n, err := w.failEverywhere(op, errno)
+					for _, f := range []fault{{errno: unix.ENOSPC}, {errno: unix.EIO}, {errno: unix.EROFS}, {errno: unix.EROFS, stays: true}, {errno: unix.EMFILE}} {
+						n, err := w.failEverywhere(op, f)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -60,19 +64,19 @@ func TestAnyErrorOfTheDiskChangesNothing(t *testing.T) {
 }
 
 // failEverywhere lets each call of the operation fail in turn, and returns how many there are.
-func (w *world) failEverywhere(op operation, errno unix.Errno) (int, error) {
+func (w *world) failEverywhere(op operation, f fault) (int, error) {
 	h := fnv.New64()
 	h.Write([]byte(op.name))
-	w.random, w.seen = rand.New(rand.NewPCG(h.Sum64(), uint64(errno))), map[uint64]bool{}
+	w.random, w.seen = rand.New(rand.NewPCG(h.Sum64(), uint64(f.errno))), map[uint64]bool{}
 	disk, before, err := w.begin(op)
 	if err != nil {
 		return 0, err
 	}
 	for at := 0; ; at++ {
-		f := &fault{errno: errno, at: at}
-		err := w.failOnce(op, disk.clone(), before, f)
+		f.at, f.calls, f.hit = at, 0, call{}
+		err := w.failOnce(op, disk.clone(), before, &f)
 		if err != nil {
-			return at, fmt.Errorf("%v at %s %s: %w", errno, f.hit.label(), f.hit.path, err)
+			return at, fmt.Errorf("%v at %s %s: %w", f.errno, f.hit.label(), f.hit.path, err)
 		}
 		if f.hit.op == "" {
 			return at, nil // there are no more
@@ -102,7 +106,7 @@ func (w *world) failOnce(op operation, disk *model, before promise, f *fault) er
 	if !r.opened {
 		return w.restart(disk, before, []string{"the volume could not be opened"}, 0)
 	}
-	if got := leftovers(disk); f.hit.op != "remove" && len(got) > len(left) {
+	if got := leftovers(disk); f.hit.op != "remove" && !f.stays && len(got) > len(left) {
 		return fmt.Errorf("left behind: %v, after %w", got, err)
 	}
 	want := promise{r.v.st, true, r.damaged, r.lines}
@@ -112,22 +116,43 @@ func (w *world) failOnce(op operation, disk *model, before promise, f *fault) er
 			return err
 		}
 	}
-	return r.goOn(op, err)
+	if !f.stays {
+		if err := r.checkState(); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return r.goOn()
+	}
+	return nil
 }
 
-// goOn does with the same agent what had failed.
-func (r *run) goOn(op operation, failed error) error {
+func (r *run) checkState() error {
 	content, err := readFile(r.disk, r.v.statePath())
 	if want, _ := encodeState(r.v.st); err != nil || string(content) != string(want) {
-		return fmt.Errorf("on the disk is another state than the one that is believed, after %w", failed)
+		return errors.New("on the disk is another state than the one that is believed")
 	}
-	if failed == nil {
-		return nil
-	}
+	return nil
+}
+
+// goOn takes back with the same agent what could not be done, and starts from there. The power may fail meanwhile.
+func (r *run) goOn() error {
+	r.failed = true
+	r.depth, r.before, r.moments = 0, promise{state: r.v.st, damaged: r.damaged, lines: r.lines}, nil
 	if err := r.settle(); err != nil {
 		return fmt.Errorf("it cannot be taken back: %w", err)
 	}
-	return r.checkStarted()
+	if err := r.checkStarted(); err != nil {
+		return err
+	}
+	for n, m := range r.moments {
+		if n%16 == r.w.random.IntN(16) {
+			if err := r.w.restart(m.disk.crash(subsetKept, r.w.random, m.last), m.want, []string{"while it is taken back"}, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // leftovers lists what is there for the time of an operation only.

@@ -44,11 +44,10 @@ func (v *Volume) appendHistory(line []byte, durable bool) error {
 		return err
 	}
 	_, err = f.Write(line)
-	err = end(f, err)
-	v.historyLost = err != nil
-	if err == nil && empty {
+	if err = end(f, err); err == nil && empty {
 		err = s.SyncDir(s.name, v.agentPath())
 	}
+	v.historyLost = err != nil
 	return err
 }
 

@@ -38,6 +38,10 @@ var operations = []operation{
 	{"restore all", damagedAll, (*run).repair},
 	{"derive", torn, func(r *run) error { return r.v.Derive("1.0.0") }},
 	{"history", seededVolume, func(r *run) error { return errors.Join(r.history(), r.history(), r.history()) }},
+	{"rewrite the history", seededVolume, func(r *run) error {
+		r.v.historyLost = true
+		return r.history()
+	}},
 	{"remember a seed", seededVolume, func(r *run) error { return r.v.RememberSeed("digest") }},
 	{"seed with OTP", blank, func(r *run) error {
 		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))

@@ -53,6 +53,9 @@ func (s State) keeps(version string) string {
 // collect deletes the trees that no recorded release needs, trash first, and lists them. One that cannot be moved,
 // because another user made it, keeps no other one.
 func (v *Volume) collect() ([]string, error) {
+	if err := v.assertState(); err != nil {
+		return nil, err
+	}
 	needed := map[string]bool{}
 	for _, r := range v.State().Releases {
 		for _, tree := range r.needs() {

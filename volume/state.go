@@ -249,7 +249,7 @@ func (v *Volume) update(change func(*State) error) error {
 	if err := v.writeState(next); err != nil {
 		return errors.Join(fmt.Errorf("cannot record the state: %w", err), v.restoreState(next))
 	}
-	v.st = next
+	v.st, v.unsure = next, false
 	return nil
 }
 
@@ -261,8 +261,24 @@ func (v *Volume) restoreState(refused State) error {
 		return err
 	}
 	if err := v.writeState(v.st); err != nil {
+		v.unsure = true
 		return fmt.Errorf("cannot take it back, the next start may find it: %w", err)
 	}
+	return nil
+}
+
+// assertState writes what is believed once more where another state may be on the disk. Nothing is deleted before that,
+// since the other one may need it.
+func (v *Volume) assertState() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.unsure {
+		return nil
+	}
+	if err := v.writeState(v.st); err != nil {
+		return fmt.Errorf("cannot record the state: %w", err)
+	}
+	v.unsure = false
 	return nil
 }
 

@@ -35,6 +35,8 @@ type Volume struct {
 	mu   sync.Mutex // guards state
 	st   State
 
+	unsure bool // a state that was refused may be on the disk
+
 	historyMu   sync.Mutex
 	historyLost bool // what was appended last may not be on the disk
 
