@@ -1,8 +1,6 @@
 package volume
 
-import (
-	"crypto/rand"
-)
+import "crypto/rand"
 
 // ballastBytes is room for the records on a disk that is full: state.json is replaced by a new file, and needs its own.
 const ballastBytes = 1 << 20
@@ -18,8 +16,8 @@ func (v *Volume) withRoom(write func() error) error {
 	return err
 }
 
-// layBallast makes the ballast where it is missing and there is room for more than that. It is of random bytes, since a file system
-// may keep zeros without blocks. That it could not be made is no error: it is tried again.
+// layBallast makes the ballast where it is missing and there is room for more than that. It is of random bytes, since a
+// file system may keep zeros without blocks. That it could not be made is no error: the next recovery tries again.
 func (v *Volume) layBallast() {
 	info, err := v.disk.Lstat(v.ballastPath())
 	if err == nil && info.Size() == v.ballast {

@@ -76,7 +76,7 @@ func (w *world) failEverywhere(op operation, f fault) (int, error) {
 		f.at, f.calls, f.hit = at, 0, call{}
 		err := w.failOnce(op, disk.clone(), before, &f)
 		if err != nil {
-			return at, fmt.Errorf("%v at %s %s: %w", f.errno, f.hit.label(), f.hit.path, err)
+			return at, fmt.Errorf("%w at %s %s: %w", f.errno, f.hit.label(), f.hit.path, err)
 		}
 		if f.hit.op == "" {
 			return at, nil // there are no more

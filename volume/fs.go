@@ -3,7 +3,6 @@ package volume
 import (
 	"bytes"
 	"errors"
-
 	"io/fs"
 	"path/filepath"
 )

@@ -161,7 +161,7 @@ func TestRecoverCollectsWhatACrashLeft(t *testing.T) {
 func TestRecoverGoesOnBehindWhatItCannotMove(t *testing.T) {
 	v := seeded(t)
 	must(t, os.Mkdir(v.Path("lib/aaa-mounted"), 0o755))
-	mountSmall(t, v.Path("lib/aaa-mounted"))
+	mountSmall(t, v.Path("lib/aaa-mounted"), "size=512k")
 	must(t, os.Mkdir(v.Path("lib/demo-0.9.0"), 0o755))
 	write(t, v.agentPath("packages", "1234"+partSuffix), "half")
 	report, err := v.Recover()

@@ -81,20 +81,34 @@ func (m *delayed) end() error {
 
 // orders are those in which it matters what comes first.
 var orders = []*delayed{
-	{name: "the state takes its place before its bytes are durable", operation: "remember a seed",
-		labels: []string{"record the state: fsync"}, until: "record the state: rename"},
-	{name: "the package takes its place before its bytes are durable", operation: "receive what is kept",
-		labels: []string{"keep the package: fsync"}, until: "keep the package: rename"},
-	{name: "the release is published before it is durable", operation: "unpack",
-		labels: []string{"sync the stage: sync"}, until: "record the state: sync directory"},
-	{name: "the release is recorded before its names are durable", operation: "unpack",
-		labels: []string{"publish: sync directory"}, until: "record the state: sync directory"},
-	{name: "the release is recorded before it is in its place", operation: "unpack",
-		labels: []string{"publish: rename", "publish: sync directory"}, until: "record the state: sync directory"},
-	{name: "the release is removed before it is forgotten", operation: "remove",
-		labels: []string{"record the state: rename", "record the state: sync directory"}, until: "discard: rename"},
-	{name: "the damaged release is restored before its bytes are durable", operation: "restore all",
-		labels: []string{"sync the stage: sync"}, until: "restore: sync directory"},
+	{
+		name: "the state takes its place before its bytes are durable", operation: "remember a seed",
+		labels: []string{"record the state: fsync"}, until: "record the state: rename",
+	},
+	{
+		name: "the package takes its place before its bytes are durable", operation: "receive what is kept",
+		labels: []string{"keep the package: fsync"}, until: "keep the package: rename",
+	},
+	{
+		name: "the release is published before it is durable", operation: "unpack",
+		labels: []string{"sync the stage: sync"}, until: "record the state: sync directory",
+	},
+	{
+		name: "the release is recorded before its names are durable", operation: "unpack",
+		labels: []string{"publish: sync directory"}, until: "record the state: sync directory",
+	},
+	{
+		name: "the release is recorded before it is in its place", operation: "unpack",
+		labels: []string{"publish: rename", "publish: sync directory"}, until: "record the state: sync directory",
+	},
+	{
+		name: "the release is removed before it is forgotten", operation: "remove",
+		labels: []string{"record the state: rename", "record the state: sync directory"}, until: "discard: rename",
+	},
+	{
+		name: "the damaged release is restored before its bytes are durable", operation: "restore all",
+		labels: []string{"sync the stage: sync"}, until: "restore: sync directory",
+	},
 }
 
 func TestEverySyncAndEveryOrderIsNeeded(t *testing.T) {

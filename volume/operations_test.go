@@ -4,6 +4,13 @@ import (
 	"errors"
 )
 
+// operation is what is crashed: where it begins, and what it does.
+type operation struct {
+	name string
+	from func(r *run) error // brings a blank volume to where it begins; nil for a volume that was never opened
+	do   func(r *run) error
+}
+
 // operations are all that can change a volume. What each begins with is durable.
 var operations = []operation{
 	{"first open", nil, func(*run) error { return nil }},
