@@ -220,7 +220,7 @@ func TestAnyCrashLeavesACompleteRelease(t *testing.T) {
 		for _, op := range operations {
 			t.Run(op.name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, &states, 64, 3, 1)
+				w := newWorld(t, &states, 96, 3, 1)
 				synctest.Test(t, func(t *testing.T) {
 					if err := w.crashEverywhere(op); err != nil {
 						t.Fatal(err)

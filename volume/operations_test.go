@@ -25,6 +25,8 @@ var operations = []operation{
 		return err
 	}},
 	{"discard a package", received, func(r *run) error { return r.v.Discard(Package{Digest: digestOf(r.w.packages["1.1.0"])}) }},
+	{"restore a file", damagedFile, (*run).repair},
+	{"restore all", damagedAll, (*run).repair},
 	{"unpack", seededVolume, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
 	{"unpack over debris", withDebris, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
 	{"advance and commit", unpacked, func(r *run) error { return r.commit("1.1.0") }},
@@ -41,8 +43,6 @@ var operations = []operation{
 		_, err := r.v.Recover()
 		return err
 	}},
-	{"restore a file", damagedFile, (*run).repair},
-	{"restore all", damagedAll, (*run).repair},
 	{"derive", torn, func(r *run) error { return r.v.Derive("1.0.0") }},
 	{"history", seededVolume, func(r *run) error { return errors.Join(r.history(), r.history(), r.history()) }},
 	{"rewrite the history", seededVolume, func(r *run) error {

@@ -75,6 +75,11 @@ func (r *run) checkStarted() error {
 		!holds(r.disk, r.v.Path("releases/start_erl.data"), []byte("13.1.5 "+boots)) {
 		return errors.New("the records of OTP are not derived")
 	}
+	for version, release := range r.v.st.Releases {
+		if release.Permanent.IsZero() {
+			return fmt.Errorf("%s is recorded, and never was permanent", version)
+		}
+	}
 	if want, got := r.v.expectedNames(), r.disk.list(); !slices.Equal(want, got) {
 		return fmt.Errorf("on the volume is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -82,14 +82,14 @@ func (v *Volume) collect() ([]string, error) {
 }
 
 // Recover takes away what a crash left half done: stages, trash, packages that were not received completely
-// or lead to no release, and trees that belong to none. Each line of the report is one thing that was found.
+// or lead to no release, releases that were given up before they ever booted, and trees that belong to none. Each line of the report is one thing that was found.
 // What can be done is done, whatever else fails. What to boot is not decided here. It must not run beside a Receive
 // or a Stage.
 func (v *Volume) Recover() (report []string, err error) {
 	v.work.Lock()
 	defer v.work.Unlock()
 	var errs []error
-	for _, step := range []func() ([]string, error){v.dropStages, v.collect, v.dropPackages, v.dropTemporaries} {
+	for _, step := range []func() ([]string, error){v.forgetUnborn, v.dropStages, v.collect, v.dropPackages, v.dropTemporaries} {
 		found, err := step()
 		errs = append(errs, err)
 		for _, name := range found {
@@ -101,6 +101,27 @@ func (v *Volume) Recover() (report []string, err error) {
 		return report, fmt.Errorf("cannot recover the volume: %w", err)
 	}
 	return report, nil
+}
+
+// forgetUnborn forgets releases that never were permanent and to which nothing leads any more: their upgrade was over, and
+// the agent ended before it could remove them. Their trees are collected.
+func (v *Volume) forgetUnborn() ([]string, error) {
+	var unborn []string
+	s := v.State()
+	for version, r := range s.Releases {
+		if r.Permanent.IsZero() && s.keeps(version) == "" {
+			unborn = append(unborn, version)
+		}
+	}
+	if len(unborn) == 0 {
+		return nil, nil
+	}
+	return nil, v.update(func(s *State) error {
+		for _, version := range unborn {
+			delete(s.Releases, version)
+		}
+		return nil
+	})
 }
 
 func (v *Volume) dropStages() ([]string, error) {
