@@ -5,7 +5,7 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: shots soak demo test unit rpc integration images lint bench build clean
+.PHONY: shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -25,10 +25,13 @@ rpc-%: images-%
 	AGENT_TEST_OTP=$* $(GO) test -count=1 -timeout 5m ./rpc
 
 integration: $(OTPS:%=images-%) ## real containers, on each OTP
-	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -timeout 40m ./integration/...
+	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -parallel 3 -timeout 40m ./integration/...
 
 shots: images-$(OTP) ## TERM at every moment of a boot
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SHOTS=all $(GO) test -count=1 -timeout 2h -run TestTermAtAnyMoment ./integration/pid1/
+
+raw: ## ten minutes of a busy raw agent, and a thousand ends at once
+	AGENT_TEST_BUSY=10m AGENT_TEST_REPEAT=1000 $(GO) test -count=1 -timeout 1h -run 'BusyAgent|AHundredOrphansAtOnce' ./integration/pid1/
 
 soak: images-$(OTP) ## a day of orphans, questions and upgrades
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SOAK=24h $(GO) test -count=1 -timeout 25h -run StaysFlat ./integration/pid1/
@@ -46,7 +49,7 @@ bin/golangci-lint:
 
 bench: images-$(OTP) ## the comparisons of docs/benchmarks.md; see there for each command
 	$(GO) run ./bench/upgrade -otp $(OTP)
-	$(GO) run ./bench/init
+	$(GO) run ./bench/init -otp $(OTP)
 
 clean:
 	rm -rf bin build

@@ -24,7 +24,8 @@ const (
 )
 
 // pulse counts how long a heart has been silent in ticks of the agent's own loop, not by a clock: what stops the whole
-// container, a pause or a suspended machine, stops both, and costs one tick at most.
+// container, a pause or a suspended machine, stops both, and costs one tick at most. The timeout runs from when a beat
+// was due: a node that is stopped for a shorter time may have been about to beat.
 type pulse struct {
 	every time.Duration
 	limit int // ticks of silence after which the node hangs
@@ -34,7 +35,7 @@ type pulse struct {
 
 func newPulse(timeout time.Duration) pulse {
 	every := max(timeout/pulseTicks, pulseLeast)
-	return pulse{every: every, limit: int((timeout + every - 1) / every)}
+	return pulse{every: every, limit: int((timeout + beatEvery + every - 1) / every)}
 }
 
 // tick tells whether the node hangs. While it is not watched nothing is held against it, nor afterwards.
@@ -64,7 +65,7 @@ func (k *keeper) feel(ctx context.Context, node *incarnation) (hung bool) {
 			return false
 		}
 		if p.tick(node.heart.Beats(), k.watched(node)) {
-			k.journal.note("node.hung", fmt.Sprintf("the node's heart has been silent for %s: it hangs, and is ended", k.config.HeartTimeout),
+			k.journal.note("node.hung", fmt.Sprintf("no beat of the node's heart came for %s after it was due: it hangs, and is ended", k.config.HeartTimeout),
 				map[string]any{"seconds": k.config.HeartTimeout.Seconds()})
 			k.endHung(ctx, node)
 			return true

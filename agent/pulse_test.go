@@ -28,7 +28,7 @@ func (p pulse) hangsAfter(beats string) int {
 }
 
 func TestAHeartThatIsSilentForItsTimeHangs(t *testing.T) {
-	p := newPulse(4 * time.Second)
+	p := pulse{limit: 4}
 	for beats, want := range map[string]int{
 		"b....":           5,
 		"b...b....":       9,
@@ -49,7 +49,7 @@ func TestSilenceIsNeverCutShortAndTheAgentWakesOnceASecondAtMost(t *testing.T) {
 		time.Minute: 5 * time.Second, 10 * time.Second: time.Second, 10*time.Second + 1: time.Second, time.Hour: 5 * time.Minute,
 	} {
 		p := newPulse(timeout)
-		if p.every != want || time.Duration(p.limit)*p.every < timeout {
+		if p.every != want || time.Duration(p.limit)*p.every < timeout+beatEvery {
 			t.Errorf("%s: %d ticks of %s", timeout, p.limit, p.every)
 		}
 	}

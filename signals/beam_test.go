@@ -118,6 +118,27 @@ func TestSweepEndsThePortProgramsOfADeadNodeAndNothingElse(t *testing.T) {
 	})
 }
 
+func TestWhatALeftoverStartsToCleanUpIsLetFinish(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	i, _ := running(t)
+	file := filepath.Join(t.TempDir(), "clean")
+	p, err := i.Start(Command{
+		Path: "/bin/sh", Env: []string{"PATH=/bin:/usr/bin", "NODE_MARK=old"},
+		Args: []string{"sh", "-c", "(trap 'sleep 1; sh -c \"echo clean >" + file + "\"; exit' TERM; while :; do sleep 0.05; done) & exit 0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Exit()
+	eventually(t, "it is at work", func() bool { left, _ := leftovers("NODE_MARK=old"); return len(left) == 2 })
+	i.Sweep(t.Context(), "NODE_MARK=old")
+	if content, err := os.ReadFile(file); err != nil || string(content) != "clean\n" {
+		t.Errorf("its cleanup was not finished: %q, %v", content, err)
+	}
+}
+
 // As with docker run --user 1000 --cap-drop ALL --security-opt no-new-privileges.
 func TestSweepNeedsNoPrivilege(t *testing.T) {
 	binary := filepath.Join(os.TempDir(), fmt.Sprintf("signals-test-%d", os.Getpid()))

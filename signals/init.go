@@ -5,7 +5,9 @@
 // for. So ownership of a child is told by its process group: os/exec's children stay in the agent's own
 // group and are left alone; a supervised process (Start) leads a session of its own and is waited for by
 // its pid; every other child is an orphan. It follows that nothing started with os/exec may change its
-// process group or session, and that an orphan inside the agent's own group is not reaped.
+// process group or session. What a child of os/exec leaves running comes into the agent's care in that same
+// group; it is told apart by the pidfd that package os holds of each process that it started and has not
+// waited for. On a kernel without pidfds it is not reaped.
 //
 // What a signal to the agent means:
 //
@@ -55,6 +57,7 @@ type Init struct {
 	pipe    chan os.Signal
 	child   chan os.Signal
 	orphans atomic.Uint64
+	pidfds  bool // package os has them
 
 	mu         sync.Mutex // held over a start and over each reaping, so that a new child is known before it is judged
 	supervised map[int]bool
@@ -73,6 +76,7 @@ func New(log *slog.Logger) (*Init, error) {
 		pipe:       make(chan os.Signal, 1),
 		child:      make(chan os.Signal, 1),
 		supervised: make(map[int]bool),
+		pidfds:     pidfds(),
 	}
 	signal.Notify(i.stops, stopSignals...)
 	signal.Notify(i.dumps, unix.SIGUSR1)

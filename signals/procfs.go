@@ -26,6 +26,19 @@ func children() []int {
 	return pids
 }
 
+// held says whether this process holds a pidfd of pid. One that it started has it from its first moment (clone(2),
+// CLONE_PIDFD). What cannot be told is taken to be held.
+func held(pid int) bool {
+	files, _ := filepath.Glob("/proc/self/fdinfo/*")
+	line := fmt.Appendf(nil, "\nPid:\t%d\n", pid)
+	for _, file := range files {
+		if info, err := os.ReadFile(file); err == nil && bytes.Contains(info, line) {
+			return true
+		}
+	}
+	return len(files) == 0
+}
+
 // closeOnExec marks all open files but the three standard ones, for whoever started the agent may have left
 // some open. What Go opens is marked anyway.
 func closeOnExec() {

@@ -34,13 +34,13 @@ type Raw struct {
 // it, 127 when it is not to be found and 126 when it cannot be started, with the error. It takes the whole
 // process over: signals, working directory, children.
 func (r Raw) Run() (int, error) {
+	// More of the runtime's threads would only wake each other for each orphan.
+	runtime.GOMAXPROCS(1)
 	incoming := make(chan os.Signal, 1024) // os/signal drops what does not fit
 	signal.Notify(incoming, forwarded()...)
 	unignore()
 	// Without a handler the kernel does not even interrupt us for CHLD.
 	_, _ = setAction(unix.SIGCHLD, &sigaction{sigDefault})
-	// More of the runtime's threads would only wake each other for each orphan.
-	runtime.GOMAXPROCS(1)
 	if err := r.adopt(); err != nil {
 		return 1, err
 	}

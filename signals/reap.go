@@ -2,6 +2,7 @@ package signals
 
 import (
 	"errors"
+	"os"
 	"time"
 	"unsafe"
 
@@ -73,5 +74,18 @@ func (i *Init) collect(pid int) bool {
 // orphan says whether a child belongs to nobody else here. Dead ones keep their group until collected.
 func (i *Init) orphan(pid int) bool {
 	group, err := unix.Getpgid(pid)
-	return err == nil && group != unix.Getpgrp() && !i.supervised[pid]
+	if err != nil || i.supervised[pid] {
+		return false
+	}
+	return group != unix.Getpgrp() || i.pidfds && !held(pid)
+}
+
+// pidfds says whether package os holds processes by pidfds.
+func pidfds() bool {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = self.Release() }()
+	return self.WithHandle(func(uintptr) {}) == nil
 }

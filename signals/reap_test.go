@@ -3,11 +3,15 @@ package signals
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOrphanIsReapedSoonAfterItDies(t *testing.T) {
@@ -38,7 +42,7 @@ func TestReapingStealsNoStatusFromCommandsBesideOrphans(t *testing.T) {
 	if !asPID1(t) {
 		return
 	}
-	const orphans, commands, atOnce = 2000, 200, 8
+	const orphans, commands, atOnce = 10000, 1200, 8
 	i, _ := running(t)
 	p := start(t, i, fmt.Sprintf("n=0; while [ $n -lt %d ]; do (true &); n=$((n+1)); done; exit 7", orphans))
 
@@ -92,6 +96,90 @@ func TestOrphanBehindACommandNobodyWaitsForYetIsReaped(t *testing.T) {
 	if err := helper.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A helper's own children stay in its group, which is the agent's.
+func TestWhatAHelperLeavesIsReapedAndItsOwnStatusIsNot(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	i, _ := running(t)
+	for n := range 20 {
+		helper := exec.Command("/bin/sh", "-c", "(sleep 1000 &); echo ready; exec sleep 1000")
+		ready, err := helper.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := helper.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(ready, make([]byte, len("ready\n"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Kill(helper.Process.Pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range children() {
+			if pid != helper.Process.Pid {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		eventually(t, "the helper alone is left", func() bool { return i.Orphans() == uint64(n+1) && len(children()) == 1 })
+		if err := helper.Wait(); err == nil || err.Error() != "signal: killed" {
+			t.Errorf("os/exec says %v", err)
+		}
+	}
+}
+
+// The pid of a dead process is given to another one.
+func TestNoProcessIsSignalledForTheSakeOfItsPid(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	i, _ := running(t)
+	dead := start(t, i, "exit 0")
+	dead.Exit()
+	var next *Process
+	for range 100 { // some other process may take it first
+		if os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(dead.Pid()-1)), 0) != nil {
+			missing(t, "a kernel that lets the next pid be chosen (ns_last_pid)")
+		}
+		if next = start(t, i, "exec sleep 1000"); next.Pid() == dead.Pid() {
+			break
+		}
+		_ = next.Signal(unix.SIGKILL)
+		next.Exit()
+	}
+	if next.Pid() != dead.Pid() {
+		t.Fatalf("pid %d was not given again", dead.Pid())
+	}
+	if err := dead.Signal(unix.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if got, want := dead.Stop(t.Context(), time.Millisecond, time.Millisecond), (Exit{}); got != want {
+		t.Errorf("the dead one: %v", got)
+	}
+	if err := next.Signal(unix.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if got, want := next.Exit(), (Exit{Signal: unix.SIGTERM}); got != want {
+		t.Errorf("the one that lives: %v, want %v", got, want)
+	}
+}
+
+func TestTheEndOfAProcessAndOfAHundredOrphansAtOnceIsToldApart(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	i, _ := running(t)
+	for n := range 200 {
+		p := start(t, i, fmt.Sprintf(`f=/tmp/signals-$$; mkfifo $f; exec 3<>$f 4<$f 5>$f 3>&-; rm $f
+			n=0; while [ $n -lt 100 ]; do (read x <&4) 5>&- & n=$((n+1)); done; exit %d`, n))
+		if got, want := p.Exit(), (Exit{Code: n}); got != want {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	}
+	eventually(t, "all are reaped", func() bool { return i.Orphans() == 200*100 && len(children()) == 0 })
 }
 
 func TestOutsidePID1OrphansComeToTheSubreaper(t *testing.T) {

@@ -19,37 +19,49 @@ const (
 // Sweep ends what a dead node left running: every port program is a session of its own (erts:
 // erl_child_setup), so no group signal finds it, and it outlives the node if it does not read its stdin.
 // Leftovers are the descendants of the agent that were started with marker, NAME=VALUE, in their
-// environment. They get TERM, and KILL two seconds later or when ctx is done. epmd is spared: it serves the
-// next node too. So are processes of `docker exec`, which descend from nobody here, and those that another
-// container of the same PID namespace started. Sweep returns the number of processes it signalled.
+// environment. They get TERM, and KILL two seconds later or when ctx is done; what they start meanwhile is
+// their cleanup, and is not told. epmd is spared: it serves the next node too. So are processes of `docker
+// exec`, which descend from nobody here, and those that another container of the same PID namespace started.
+// Sweep returns the number of processes it signalled.
 func (i *Init) Sweep(ctx context.Context, marker string) int {
-	told := make(map[int]syscall.Signal)
+	s := sweeping{marker: marker, told: make(map[int]syscall.Signal), there: make(map[int]bool)}
+	for _, pid := range processes() {
+		s.there[pid] = true
+	}
 	term, cancel := context.WithTimeout(ctx, sweepGrace)
 	defer cancel()
-	if sweep(term, marker, unix.SIGTERM, told) {
-		return len(told)
+	if s.end(term, unix.SIGTERM) {
+		return len(s.told)
 	}
 	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepKill)
 	defer cancel()
-	if !sweep(kill, marker, unix.SIGKILL, told) {
+	if !s.end(kill, unix.SIGKILL) {
 		i.log.Error("cannot end all that the node left running", "marker", marker)
 	}
-	return len(told)
+	return len(s.told)
 }
 
-// sweep signals each leftover once, those that appear meanwhile too, and says whether all were gone before
-// ctx was done.
-func sweep(ctx context.Context, marker string, sig syscall.Signal, told map[int]syscall.Signal) bool {
+// sweeping is one Sweep.
+type sweeping struct {
+	marker string
+	there  map[int]bool // when it began
+	told   map[int]syscall.Signal
+}
+
+// end signals each leftover once, and says whether all were gone before ctx was done. KILL is for those that
+// appear meanwhile, too.
+func (s sweeping) end(ctx context.Context, sig syscall.Signal) bool {
 	poll := time.NewTicker(sweepPoll)
 	defer poll.Stop()
 	for doubt := time.Now().Add(sweepDoubt); ; {
-		left, sure := leftovers(marker)
+		left, sure := leftovers(s.marker)
 		if len(left) == 0 && (sure || time.Now().After(doubt)) {
 			return true
 		}
 		for _, pid := range left {
-			if told[pid] != sig && signalLeftover(pid, marker, sig) {
-				told[pid] = sig
+			meant := sig == unix.SIGKILL || s.there[pid]
+			if meant && s.told[pid] != sig && signalLeftover(pid, s.marker, sig) {
+				s.told[pid] = sig
 			}
 		}
 		select {

@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -19,13 +18,11 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-const bufferBytes = 256 << 10
-
 // unpacker writes the entries of an archive below a directory that it cannot leave, and hashes them on the
 // way. It refuses what it does not need rather than making it harmless.
 type unpacker struct {
 	limits  Limits
-	dir     *os.Root
+	dir     inside
 	source  *meter // the compressed bytes
 	buf     []byte
 	sum     hash.Hash
@@ -47,7 +44,7 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 	if progress != nil {
 		u.source.progress = func(done int64) { progress(done, size) }
 	}
-	stream := bufio.NewReaderSize(u.source, bufferBytes)
+	stream := bufio.NewReaderSize(u.source, len(u.buf))
 	unzipped, err := gzip.NewReader(stream)
 	if err != nil {
 		return "", notGzip(err)
@@ -91,7 +88,7 @@ func archiveError(err error) error {
 	case errors.Is(err, tar.ErrHeader):
 		return refuse(NotAPackage, "not a tarball: %w", err)
 	}
-	return spaceError(err)
+	return err
 }
 
 // readEnd makes sure that nothing but padding follows the last entry, and nothing at all the gzip stream.

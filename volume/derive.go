@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -22,8 +21,8 @@ func (v *Volume) Derive(boot string) error {
 		return fmt.Errorf("cannot write the records of OTP: %w", err)
 	}
 	startErl := r.ERTS + " " + r.Version // no newline, as OTP writes it
-	for name, content := range map[string]string{"RELEASES": encodeReleases(v.State(), boot), "start_erl.data": startErl} {
-		if err := replaceDerived(v.Path(releaseDir, name), []byte(content)); err != nil {
+	for _, record := range [][2]string{{"RELEASES", encodeReleases(v.State(), boot)}, {"start_erl.data", startErl}} {
+		if err := v.derive(v.Path(releaseDir, record[0]), []byte(record[1])); err != nil {
 			return fmt.Errorf("cannot write the records of OTP: %w", err)
 		}
 	}
@@ -33,15 +32,19 @@ func (v *Volume) Derive(boot string) error {
 	return nil
 }
 
-// replaceDerived gives a file that is written anew before each boot its content. On a full disk the old one gives
-// its room to the new one: a node that cannot boot would be worse than a crash that leaves neither.
-func replaceDerived(path string, content []byte) error {
-	if holds(path, content) {
+// derive gives a file that is written anew before each boot its content; so nothing waits until it is durable. On a full
+// disk the old one gives its room to the new one: a node that cannot boot would be worse than a crash that leaves neither.
+func (v *Volume) derive(path string, content []byte) error {
+	if holds(v.disk, path, content) {
 		return nil
 	}
-	err := replaceFile(path, content, 0o644)
-	if isFull(err) && os.Remove(path) == nil {
-		err = replaceFile(path, content, 0o644)
+	s := v.step("derive the records of OTP")
+	write := func() error {
+		return v.withRoom(func() error { return s.exchangeFile(path, content, 0o644, closeUnsynced) })
+	}
+	err := write()
+	if isFull(err) && s.removeFile(path) == nil {
+		err = write()
 	}
 	return err
 }

@@ -14,6 +14,7 @@
 //	    packages/<sha256>.tar.gz
 //	    stage/<id>/             a package while it is unpacked and looked at; nothing in it counts yet
 //	    trash/<id>/             what is renamed away before it is deleted
+//	    ballast                 room for the records on a full disk
 //
 // Whatever is in releases, lib or erts-* and belongs to no release of state.json is debris of a crash, and
 // is collected. So publishing is "rename into place, then record", and removing is "forget, then collect".

@@ -3,29 +3,43 @@ package volume
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
-// Everything that must survive a crash goes through the few functions of this file. Each of them has made
-// its change durable when it returns nil; after an error nothing is known about the change.
+// step is a part of an operation: the disk, and what it is told that its changes are for.
+type step struct {
+	disk
+	name string
+}
+
+func (v *Volume) step(name string) step { return step{v.disk, name} }
 
 const temporarySuffix = ".tmp"
 
-// replaceFile gives path this content, or leaves it as it was.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	temporary := temporaryName(path)
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// replaceFile gives path this content, or leaves it as it was. It is durable when nil is returned; after an error
+// nothing is known.
+func (s step) replaceFile(path string, content []byte, mode fs.FileMode) error {
+	if err := s.exchangeFile(path, content, mode, closeSynced); err != nil {
 		return err
 	}
-	if err := writeFile(temporary, content, mode); err != nil {
-		return errors.Join(err, os.Remove(temporary))
+	return s.SyncDir(s.name, filepath.Dir(path))
+}
+
+// exchangeFile is replaceFile for what is written anew before it is needed: a crash of the machine may leave anything.
+func (s step) exchangeFile(path string, content []byte, mode fs.FileMode, end func(writer, error) error) error {
+	temporary := temporaryName(path)
+	if err := s.removeFile(temporary); err != nil {
+		return err
 	}
-	return rename(temporary, path)
+	err := s.writeFile(temporary, content, mode, end)
+	if err == nil {
+		err = s.Rename(s.name, temporary, path)
+	}
+	if err != nil {
+		return errors.Join(err, s.removeFile(temporary))
+	}
+	return nil
 }
 
 // temporaryName is in the same directory, because a rename is atomic there alone.
@@ -33,122 +47,115 @@ func temporaryName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+temporarySuffix)
 }
 
-func writeFile(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+func (s step) writeFile(path string, content []byte, mode fs.FileMode, end func(writer, error) error) error {
+	f, err := s.Create(s.name, path, mode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	return closeSynced(f, err)
+	return end(f, err)
 }
 
-// closeSynced ends the writing of a file. NFS reports a full disk only at the close.
-func closeSynced(f *os.File, written error) error {
+// closeSynced ends the writing of a file that must survive. After an error of fsync the kernel takes for written what is not,
+// so nobody asks a second time: the file is given up.
+func closeSynced(f writer, written error) error {
 	if written == nil {
 		written = f.Sync()
 	}
 	return errors.Join(written, f.Close())
 }
 
-// rename moves a file or a directory whose own content is durable already.
-func rename(from, to string) error {
-	return renameAll([]move{{from, to}})
+// closeUnsynced ends the writing of any other one. NFS reports a full disk only here.
+func closeUnsynced(f writer, written error) error { return errors.Join(written, f.Close()) }
+
+// removeFile removes a file that may not be there.
+func (s step) removeFile(path string) error {
+	if err := s.Remove(s.name, path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// move is one rename of several.
-type move struct{ from, to string }
+// replaceLink makes path a symbolic link to the target, without a moment in which it is not there.
+func (s step) replaceLink(target, path string) error {
+	temporary := temporaryName(path)
+	if err := s.removeFile(temporary); err != nil {
+		return err
+	}
+	err := s.Symlink(s.name, target, temporary)
+	if err == nil {
+		err = s.Rename(s.name, temporary, path)
+	}
+	if err != nil {
+		return errors.Join(err, s.removeFile(temporary))
+	}
+	return nil
+}
 
-// renameAll renames in order and makes all of it durable at the end.
-func renameAll(moves []move) error {
-	parents := map[string]bool{}
-	for _, m := range moves {
-		if err := os.Rename(m.from, m.to); err != nil {
+// makeDir makes a directory, and those above it. That it exists is fine.
+func (s step) makeDir(path string, mode fs.FileMode) error {
+	err := s.Mkdir(s.name, path, mode)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist) && path != filepath.Dir(path):
+		if err := s.makeDir(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		parents[filepath.Dir(m.from)], parents[filepath.Dir(m.to)] = true, true
+		return s.Mkdir(s.name, path, mode)
 	}
-	for parent := range parents {
-		if err := syncDir(parent); err != nil {
+	return err
+}
+
+// syncParents makes the names of trees durable.
+func (s step) syncParents(paths []string) error {
+	synced := map[string]bool{}
+	for _, path := range paths {
+		parent := filepath.Dir(path)
+		if synced[parent] {
+			continue
+		}
+		synced[parent] = true
+		if err := s.SyncDir(s.name, parent); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func removeFile(path string) error {
-	err := os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// emptyDir removes everything in a directory that may not be there.
+func (s step) emptyDir(path string) error {
+	names, err := directoryNames(s, path)
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, s.RemoveAll(s.name, filepath.Join(path, name)))
+	}
+	return errors.Join(errs...)
 }
 
-// replaceLink makes path a symbolic link to the target, without a moment in which it is not there.
-func replaceLink(target, path string) error {
-	temporary := temporaryName(path)
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(target, temporary); err != nil {
-		return err
-	}
-	return rename(temporary, path)
-}
-
-// makeDir makes a directory that must be there after a crash. That it exists is fine.
-func makeDir(path string, mode fs.FileMode) error {
-	err := os.Mkdir(path, mode)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
+func readFile(d disk, path string) ([]byte, error) {
+	f, err := d.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// syncFS makes everything on the file system durable: for the many files of a package that is ten times
-// cheaper than an fsync of each. It reports write errors of any of them (Linux 5.8).
-func syncFS(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return errors.Join(fmt.Errorf("cannot sync the file system: %w", err), d.Close())
-	}
-	return d.Close()
-}
-
-// freeBytes is what an unprivileged writer can still have.
-func freeBytes(path string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: path, Err: err}
-	}
-	return int64(s.Bavail) * s.Bsize, nil
+	defer f.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
 }
 
 // holds tells whether the file has exactly this content.
-func holds(path string, content []byte) bool {
-	have, err := os.ReadFile(path)
+func holds(d disk, path string, content []byte) bool {
+	have, err := readFile(d, path)
 	return err == nil && bytes.Equal(have, content)
 }
 
 // directoryNames lists a directory that may not be there.
-func directoryNames(path string) ([]string, error) {
-	entries, err := os.ReadDir(path)
+func directoryNames(d disk, path string) ([]string, error) {
+	entries, err := d.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -157,4 +164,34 @@ func directoryNames(path string) ([]string, error) {
 		names = append(names, e.Name())
 	}
 	return names, err
+}
+
+func isDir(d disk, path string) bool {
+	info, err := d.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func isRealDir(d disk, path string) bool {
+	info, err := d.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+// walkFiles calls visit for everything below a directory that is none itself.
+func walkFiles(d disk, dir string, visit func(path string) error) error {
+	entries, err := d.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			err = walkFiles(d, path, visit)
+		} else {
+			err = visit(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 )
 
 // historyBytes is what history.jsonl may have; then it becomes the older half, in the place of the one before it. An
@@ -27,60 +26,87 @@ func (v *Volume) RecordHistory(line any, durable bool) error {
 	}
 	v.historyMu.Lock()
 	defer v.historyMu.Unlock()
-	if err := v.turnHistory(historyBytes); err != nil {
-		return fmt.Errorf("cannot record the history: %w", err)
-	}
-	f, err := os.OpenFile(v.historyPath(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("cannot record the history: %w", err)
-	}
-	end, err := f.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = f.Write(afterTorn(f, end, append(content, '\n')))
-	}
-	if durable {
-		err = closeSynced(f, err)
-	} else {
-		err = errors.Join(err, f.Close())
-	}
-	if err == nil && end == 0 {
-		err = syncDir(v.agentPath())
-	}
-	if err != nil {
+	if err := v.appendHistory(append(content, '\n'), durable); err != nil {
 		return fmt.Errorf("cannot record the history: %w", err)
 	}
 	return nil
 }
 
-// turnHistory begins a new file where the last one is full. A crash behind the rename leaves no newer half, which is
-// nothing wrong.
-func (v *Volume) turnHistory(limit int64) error {
-	info, err := os.Stat(v.historyPath())
+func (v *Volume) appendHistory(line []byte, durable bool) error {
+	if err := v.turnHistory(); err != nil {
+		return err
+	}
+	end := closeUnsynced
+	if durable {
+		end = closeSynced
+	}
+	empty, torn := v.endOfHistory()
+	if torn {
+		line = append([]byte("\n"), line...)
+	}
+	if v.historyLost {
+		return v.rewriteHistory(line)
+	}
+	s := v.step("record the history")
+	f, err := s.Append(s.name, v.historyPath(), 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(line)
+	if err = end(f, err); err == nil && empty {
+		err = s.SyncDir(s.name, v.agentPath())
+	}
+	v.historyLost = err != nil
+	return err
+}
+
+// turnHistory begins a new file where the last one is full. The first line of that makes the names of both durable; a crash
+// before it leaves no newer half, or the two as they were.
+func (v *Volume) turnHistory() error {
+	info, err := v.disk.Lstat(v.historyPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil || info.Size() < limit {
+	if err != nil || v.historyLost || info.Size() < v.history {
 		return err
 	}
-	return rename(v.historyPath(), v.olderHistoryPath())
+	return v.disk.Rename("turn the history", v.historyPath(), v.olderHistoryPath())
 }
 
-func afterTorn(f io.ReaderAt, end int64, line []byte) []byte {
-	last := []byte("\n")
-	if _, err := f.ReadAt(last, end-1); end > 0 && err == nil && last[0] != '\n' {
-		return append([]byte("\n"), line...)
+// rewriteHistory begins a new file: of the one before it some lines may never reach the disk, whatever a second fsync says.
+func (v *Volume) rewriteHistory(line []byte) error {
+	lines, err := readFile(v.disk, v.historyPath())
+	if err != nil {
+		return err
 	}
-	return line
+	err = v.step("rewrite the history").replaceFile(v.historyPath(), append(lines, line...), 0o600)
+	v.historyLost = err != nil
+	return err
 }
 
-// History returns the last values that were recorded, oldest first; all that are left of them when limit is 0. Lines that
-// are torn are left out.
+// endOfHistory tells whether there is none yet, or one whose last line has no end.
+func (v *Volume) endOfHistory() (empty, torn bool) {
+	f, err := v.disk.Open(v.historyPath())
+	if err != nil {
+		return true, false
+	}
+	defer f.Close()
+	last := []byte("\n")
+	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
+		return true, false
+	}
+	_, err = f.Read(last)
+	return false, err == nil && last[0] != '\n'
+}
+
+// History returns the last values that were recorded, oldest first; all that are left of them when limit is
+// 0. Lines that are torn are left out.
 func (v *Volume) History(limit int) ([]json.RawMessage, error) {
 	v.historyMu.Lock()
 	defer v.historyMu.Unlock()
 	var lines []json.RawMessage
 	for _, path := range []string{v.olderHistoryPath(), v.historyPath()} {
-		content, err := os.ReadFile(path)
+		content, err := readFile(v.disk, path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("cannot read the history: %w", err)
 		}

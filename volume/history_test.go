@@ -51,7 +51,9 @@ func TestACrashWhileTheHistoryTurnsLosesNothing(t *testing.T) {
 	for n := range 3 {
 		must(t, v.RecordHistory(map[string]int{"n": n}, true))
 	}
-	must(t, v.turnHistory(1))
+	v.history = 1
+	must(t, v.turnHistory())
+	v.history = historyBytes
 	v = crash(t, v)
 	if got := numbers(t, v); len(got) != 3 {
 		t.Errorf("after the crash: %v", got)

@@ -34,7 +34,7 @@ func DetectImage(erlPath string) (Image, error) {
 func ertsOf(root string) (string, error) {
 	if data, err := os.ReadFile(filepath.Join(root, releaseDir, "start_erl.data")); err == nil {
 		erts, _, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-		if isDir(filepath.Join(root, "erts-"+erts)) {
+		if isDir(osDisk{}, filepath.Join(root, "erts-"+erts)) {
 			return erts, nil
 		}
 	}
@@ -46,11 +46,6 @@ func ertsOf(root string) (string, error) {
 		return "", fmt.Errorf("%s holds %d versions of ERTS, not one", root, len(found))
 	}
 	return strings.TrimPrefix(filepath.Base(found[0]), "erts-"), nil
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }
 
 // part is an application or the ERTS, as a release names it.
@@ -74,7 +69,7 @@ func (r Release) parts() []part {
 // provides tells where the image has a part.
 func (i Image) provides(p part) (string, bool) {
 	path := filepath.Join(i.OTPRoot, p.dir())
-	return path, i.OTPRoot != "" && isDir(path)
+	return path, i.OTPRoot != "" && isDir(osDisk{}, path)
 }
 
 // lacks is the refusal of a release that needs what the image does not have.
@@ -102,7 +97,7 @@ func (i Image) versions(name string) []string {
 
 // Link makes the links into the image for what the release needs and no package brought. Directories stay as
 // they are; links into an older image are replaced. A *PackageError with the code NeedsImage names what is
-// neither on the volume nor in the image.
+// neither on the volume nor in the image. The links are not durable: each boot makes those that are missing.
 func (v *Volume) Link(image Image, version string) error {
 	v.work.Lock()
 	defer v.work.Unlock()
@@ -128,31 +123,26 @@ func (v *Volume) Link(image Image, version string) error {
 func (v *Volume) linkPart(image Image, p part) error {
 	path := v.Path(p.dir())
 	target, provided := image.provides(p)
-	have, err := os.Readlink(path)
+	have, err := v.disk.Readlink(path)
 	switch {
 	case err == nil && provided && have == target:
 		return nil
-	case isRealDir(path):
+	case isRealDir(v.disk, path):
 		return nil
 	case !provided:
 		return image.lacks(p)
 	}
-	if err := replaceLink(target, path); err != nil {
+	if err := v.step("link to the image").replaceLink(target, path); err != nil {
 		return fmt.Errorf("cannot link %s to the image: %w", p.dir(), err)
 	}
 	return nil
-}
-
-func isRealDir(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && info.IsDir()
 }
 
 // checkParts makes sure that Link will find everything that the package does not bring.
 func (s *Staged) checkParts(image Image) error {
 	for _, p := range s.Release.parts() {
 		_, provided := image.provides(p)
-		if !provided && !isRealDir(s.volume.Path(p.dir())) && !isRealDir(s.path(p.dir())) {
+		if disk := s.volume.disk; !provided && !isRealDir(disk, s.volume.Path(p.dir())) && !isRealDir(disk, s.path(p.dir())) {
 			return image.lacks(p)
 		}
 	}

@@ -67,7 +67,7 @@ func makeBench(pkg, digest string) (*Volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Volume{root: root, Limits: DefaultLimits, lean: true}
+	v := &Volume{root: root, disk: osDisk{}, Limits: DefaultLimits, newID: randomID, buffer: bufferBytes, lean: true}
 	err = os.MkdirAll(v.agentPath("stage"), 0o700)
 	if err == nil {
 		err = os.Mkdir(v.agentPath("packages"), 0o700)
@@ -84,7 +84,7 @@ func makeBench(pkg, digest string) (*Volume, error) {
 // look reads the state of a volume that belongs to another agent, without its lock: the state is replaced as a whole.
 // No root is a volume that has nothing.
 func look(root string) (*Volume, error) {
-	v := &Volume{root: root}
+	v := &Volume{root: root, disk: osDisk{}}
 	if root == "" {
 		return v, nil
 	}
@@ -104,11 +104,11 @@ func (s *Staged) fits(v *Volume) (known bool, err error) {
 	if existing, known := v.st.Releases[s.Release.Version]; known {
 		return true, s.sameAs(existing)
 	}
-	hash := newHasher()
+	hash := s.volume.newHasher()
 	var needed int64
 	for _, tree := range s.Release.Own {
 		files := below(s.entries, tree)
-		if v.root == "" || !v.used(tree) || !isRealDir(v.Path(tree)) {
+		if v.root == "" || !v.used(tree) || !isRealDir(v.disk, v.Path(tree)) {
 			needed += bytesOf(files)
 			continue
 		}
@@ -130,7 +130,7 @@ func (s *Staged) fitsImage(image Image, v *Volume) error {
 	}
 	for _, p := range s.Release.parts() {
 		_, provided := image.provides(p)
-		if !provided && !slices.Contains(s.Release.Own, p.dir()) && (v.root == "" || !isRealDir(v.Path(p.dir()))) {
+		if !provided && !slices.Contains(s.Release.Own, p.dir()) && (v.root == "" || !isRealDir(v.disk, v.Path(p.dir()))) {
 			return image.lacks(p)
 		}
 	}
@@ -141,9 +141,9 @@ func (v *Volume) hasRoom(needed int64) error {
 	if v.root == "" {
 		return nil
 	}
-	free, err := freeBytes(v.root)
-	if err == nil && needed > free {
-		err = refuse(NoSpace, "the volume has %d bytes free, the release needs %d", free, needed)
+	free, err := v.disk.Free(v.root)
+	if err == nil && needed > free.bytes {
+		err = refuse(NoSpace, "the volume has %d bytes free, the release needs %d", free.bytes, needed)
 	}
 	return err
 }

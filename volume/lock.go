@@ -39,31 +39,44 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("another agent holds it: %s", e.Holder)
 }
 
-// takeLock takes the flock, or tells who has it. The kernel gives it back with the holder's last descriptor,
-// so there are no stale locks; the file itself is never removed. stale is the owner before, where that did not give the
-// volume back: it was killed, or its machine lost power.
-func takeLock(path, agent string) (f *os.File, stale *Owner, err error) {
-	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// Lock takes the flock, or tells who has it. The kernel gives it back with the holder's last descriptor, so there are no
+// stale locks; the file itself is never removed.
+func (d osDisk) Lock(path string) (lock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	before := readOwner(f)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		f.Close()
-		return nil, nil, &LockedError{Holder: before}
+		return nil, &LockedError{Holder: before}
 	}
 	if err != nil {
 		f.Close()
-		return nil, nil, fmt.Errorf("cannot lock %s: %w", path, err)
-	}
-	if before != (Owner{}) {
-		stale = &before
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	host, _ := os.Hostname()
-	writeOwner(f, Owner{Host: host, PID: os.Getpid(), Agent: agent, Since: time.Now().UTC()})
-	return f, stale, nil
+	writeOwner(f, Owner{Host: host, PID: os.Getpid(), Agent: d.agent, Since: time.Now().UTC()})
+	return osLock{f, before}, nil
 }
+
+type osLock struct {
+	*os.File
+	before Owner
+}
+
+func (l osLock) SyncFS(string) error {
+	if err := unix.Syncfs(int(l.Fd())); err != nil {
+		return fmt.Errorf("cannot sync the file system: %w", err)
+	}
+	return nil
+}
+
+func (l osLock) Before() Owner { return l.before }
+
+// Close ends the ownership in order: nobody is named in the file any more.
+func (l osLock) Close() error { return errors.Join(l.Truncate(0), l.File.Close()) }
 
 // readOwner is nobody where the file says nothing that can be read.
 func readOwner(f *os.File) Owner {
@@ -82,9 +95,4 @@ func writeOwner(f *os.File, o Owner) {
 	if err == nil && f.Truncate(0) == nil {
 		_, _ = f.WriteAt(append(text, '\n'), 0)
 	}
-}
-
-// giveBack ends the ownership in order.
-func giveBack(f *os.File) error {
-	return errors.Join(f.Truncate(0), f.Close())
 }

@@ -92,7 +92,7 @@ func open(t testing.TB, root string) *Volume {
 // crash ends an agent without any farewell: the kernel gives the lock back, nothing else is tidied.
 func crash(t testing.TB, v *Volume) *Volume {
 	t.Helper()
-	v.lock.Close()
+	v.lock.(osLock).File.Close()
 	return open(t, v.root)
 }
 

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -57,37 +56,53 @@ func encodeManifest(entries []entry) []byte {
 
 func decodeManifest(text []byte) ([]entry, error) {
 	var entries []entry
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		var e entry
-		var mode uint32
-		if _, err := fmt.Sscanf(lines.Text(), "%o %d %s %q", &mode, &e.Size, &e.Sum, &e.Path); err != nil {
+	for line := range strings.Lines(string(text)) {
+		e, err := decodeEntry(strings.TrimSuffix(line, "\n"))
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", len(entries)+1, err)
-		}
-		e.Mode = fs.FileMode(mode)
-		if mode == 0o120777 {
-			e.Mode = fs.ModeSymlink
 		}
 		entries = append(entries, e)
 	}
-	return entries, lines.Err()
+	return entries, nil
+}
+
+func decodeEntry(line string) (e entry, err error) {
+	fields := strings.SplitN(line, " ", 4)
+	if len(fields) != 4 {
+		return e, errors.New("it is not mode, size, digest and path")
+	}
+	mode, err := strconv.ParseUint(fields[0], 8, 32)
+	if err == nil {
+		e.Size, err = strconv.ParseInt(fields[1], 10, 64)
+	}
+	if err == nil {
+		e.Path, err = strconv.Unquote(fields[3])
+	}
+	e.Mode, e.Sum = fs.FileMode(mode), fields[2]
+	if mode == 0o120777 {
+		e.Mode = fs.ModeSymlink
+	}
+	return e, err
 }
 
 // hasher reads files back; its buffer is used for all of them.
-type hasher struct{ buf []byte }
+type hasher struct {
+	disk disk
+	buf  []byte
+}
 
-func newHasher() *hasher { return &hasher{buf: make([]byte, bufferBytes)} }
+func (v *Volume) newHasher() *hasher { return &hasher{disk: v.disk, buf: make([]byte, v.buffer)} }
 
 // read describes what is at root/path now.
 func (h *hasher) read(root, path string) (entry, error) {
 	full := filepath.Join(root, path)
-	info, err := os.Lstat(full)
+	info, err := h.disk.Lstat(full)
 	if err != nil {
 		return entry{}, err
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(full)
+		target, err := h.disk.Readlink(full)
 		return linkEntry(path, target), err
 	case !info.Mode().IsRegular():
 		return entry{Path: path, Mode: info.Mode()}, nil
@@ -97,7 +112,7 @@ func (h *hasher) read(root, path string) (entry, error) {
 }
 
 func (h *hasher) digest(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := h.disk.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -134,17 +149,20 @@ func (h *hasher) differs(root, tree string, want []entry) (path, reason string, 
 	if path, reason, err = h.compare(root, want); path != "" || err != nil {
 		return path, reason, err
 	}
-	err = filepath.WalkDir(filepath.Join(root, tree), func(full string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
+	if !isRealDir(h.disk, filepath.Join(root, tree)) {
+		return tree, "is no directory", nil
+	}
+	err = walkFiles(h.disk, filepath.Join(root, tree), func(full string) error {
 		name, err := filepath.Rel(root, full)
-		if _, expected := find(want, name); err == nil && !expected && d.Name() != manifestName {
+		if _, expected := find(want, name); err == nil && !expected && filepath.Base(name) != manifestName {
 			path, reason = name, "is not in the package"
 			return fs.SkipAll
 		}
 		return err
 	})
+	if errors.Is(err, fs.SkipAll) {
+		err = nil
+	}
 	return path, reason, err
 }
 

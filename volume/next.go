@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -21,15 +19,16 @@ const HybridPrefix = "__new_emulator__"
 type Next struct{ ERTS, Version string }
 
 // TakeNext reads what release_handler wants, and takes it away, since OTP never does. It is zero where that is nothing.
+// The removal is not durable: each start of the agent derives the records first, and drops it again.
 func (v *Volume) TakeNext() (Next, error) {
 	v.work.Lock()
 	defer v.work.Unlock()
 	path := v.Path(releaseDir, NextFile)
-	text, err := os.ReadFile(path)
+	text, err := readFile(v.disk, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Next{}, nil
 	}
-	err = errors.Join(err, removeFile(path))
+	err = errors.Join(err, v.step("take what is next").removeFile(path))
 	erts, version, ok := strings.Cut(strings.TrimSpace(string(text)), " ")
 	if err == nil && !ok {
 		err = fmt.Errorf("it holds %.100q", text)
@@ -52,9 +51,12 @@ func (v *Volume) DropNext() error {
 
 // dropNext removes what a restart of the emulator may have left.
 func (v *Volume) dropNext() error {
-	hybrids, err := filepath.Glob(v.Path(releaseDir, HybridPrefix+"*"))
-	for _, path := range hybrids {
-		err = errors.Join(err, os.RemoveAll(path))
+	drop := v.step("drop what was next")
+	names, err := directoryNames(drop, v.Path(releaseDir))
+	for _, name := range names {
+		if strings.HasPrefix(name, HybridPrefix) {
+			err = errors.Join(err, drop.RemoveAll(drop.name, v.Path(releaseDir, name)))
+		}
 	}
-	return errors.Join(err, removeFile(v.Path(releaseDir, NextFile)))
+	return errors.Join(err, drop.removeFile(v.Path(releaseDir, NextFile)))
 }

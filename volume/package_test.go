@@ -150,7 +150,7 @@ func TestOddButLegalPackagesAreAccepted(t *testing.T) {
 			if err := v.Verify(r.Version); err != nil {
 				t.Error(err)
 			}
-			if !holds(v.RelFile(r.Version), []byte(thin(r.Version)[5].content)) {
+			if !holds(osDisk{}, v.RelFile(r.Version), []byte(thin(r.Version)[5].content)) {
 				t.Error("the .rel is not where set_unpacked looks for it")
 			}
 		})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 )
@@ -27,7 +26,8 @@ func (s *Staged) Publish(image Image) (Release, error) {
 		return Release{}, about(s.Release.title(), err)
 	}
 	if err := s.publish(moves); err != nil {
-		return Release{}, fmt.Errorf("cannot publish %s: %w", s.Release.title(), spaceError(err))
+		_, left := v.collect() // what is in its place already
+		return Release{}, errors.Join(fmt.Errorf("cannot publish %s: %w", s.Release.title(), v.spaceError(err)), left)
 	}
 	_, _ = s.Discard(), v.emptyTrash()
 	return v.release(s.Release.Version), nil
@@ -56,10 +56,9 @@ func (s *Staged) manifest(own []string) []byte {
 // planMoves decides for each tree whether it is moved, shared with the equal one that is there, or left to
 // the image. What is left to the image is no longer the release's own. A tree that was there when the package was
 // staged is not in the stage.
-func (s *Staged) planMoves() ([]move, error) {
-	var moves []move
+func (s *Staged) planMoves() (moves []string, err error) {
 	var own []string
-	hash := newHasher()
+	hash := s.volume.newHasher()
 	for _, tree := range s.Release.Own {
 		place, err := s.placeOf(hash, tree)
 		if err != nil {
@@ -72,10 +71,10 @@ func (s *Staged) planMoves() ([]move, error) {
 			return nil, fmt.Errorf("%s has left the volume in the meantime: try again", tree)
 		}
 		if place == moved {
-			moves = append(moves, move{s.path(tree), s.volume.Path(tree)})
+			moves = append(moves, tree)
 			continue
 		}
-		if err := os.RemoveAll(s.path(tree)); err != nil { // so that it is never written to the disk
+		if err := s.volume.disk.RemoveAll("drop what is there", s.path(tree)); err != nil { // so that it is never written to the disk
 			return nil, err
 		}
 	}
@@ -93,16 +92,17 @@ const (
 
 func (s *Staged) placeOf(hash *hasher, tree string) (placement, error) {
 	path := s.volume.Path(tree)
-	info, err := os.Lstat(path)
+	disk := s.volume.disk
+	info, err := disk.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return moved, nil
 	case err != nil:
 		return moved, err
-	case info.Mode()&fs.ModeSymlink != 0 && isDir(path):
+	case info.Mode()&fs.ModeSymlink != 0 && isDir(disk, path):
 		return leftToImage, nil // the running node may use it
 	case info.Mode()&fs.ModeSymlink != 0:
-		return moved, os.Remove(path) // into an image that is gone
+		return moved, disk.Remove("drop a dead link", path) // into an image that is gone
 	}
 	file, reason, err := hash.differs(s.volume.root, tree, below(s.entries, tree))
 	switch {
@@ -130,24 +130,24 @@ func (v *Volume) used(tree string) bool {
 	return false
 }
 
-func (s *Staged) publish(moves []move) error {
+func (s *Staged) publish(moves []string) error {
 	v, dir := s.volume, releaseDir+"/"+s.Release.Version
 	manifest := s.manifest(s.Release.Own)
-	if err := writeFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
+	if err := s.finish(manifest); err != nil {
 		return err
 	}
-	if err := syncFS(v.root); err != nil {
-		return err
-	}
-	if err := renameAll(moves); err != nil {
-		return err
-	}
-	if isRealDir(v.Path(dir)) { // debris: no recorded release is there
+	if isRealDir(v.disk, v.Path(dir)) { // debris: no recorded release is there
 		if err := v.discardTree(v.Path(dir)); err != nil {
 			return err
 		}
 	}
-	if err := rename(s.path(dir), v.Path(dir)); err != nil {
+	publish := v.step("publish")
+	for _, tree := range append(moves, dir) {
+		if err := publish.Rename(publish.name, s.path(tree), v.Path(tree)); err != nil {
+			return err
+		}
+	}
+	if err := publish.syncParents(v.paths(append(s.Release.Own, dir))); err != nil {
 		return err
 	}
 	s.Release.Manifest, s.Release.Unpacked = digestOf(manifest), time.Now().UTC()
@@ -155,4 +155,14 @@ func (s *Staged) publish(moves []move) error {
 		state.Releases[s.Release.Version] = s.Release
 		return nil
 	})
+}
+
+// finish writes the MANIFEST, and makes all of the stage durable: after a power cut a name that was moved to its place
+// must not stand for files that are empty.
+func (s *Staged) finish(manifest []byte) error {
+	v, path := s.volume, s.path(releaseDir+"/"+s.Release.Version+"/"+manifestName)
+	if err := v.step("write the manifest").writeFile(path, manifest, 0o644, closeUnsynced); err != nil {
+		return err
+	}
+	return v.lock.SyncFS("sync the stage")
 }

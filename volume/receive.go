@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,22 +20,24 @@ type Package struct {
 }
 
 // Receive keeps the bytes of r under their digest. progress, which may be nil, is told how many have come.
-// It ends at the first read after ctx has ended.
+// It ends at the first read after ctx has ended. The bytes are durable before they take the place of those that may be
+// kept already; their name is so when a release is recorded that came from them, and counts for nothing before.
 func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes int64)) (Package, error) {
-	part := v.agentPath("packages", newID()+partSuffix)
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	s := v.step("keep the package")
+	part := v.agentPath("packages", v.newID()+partSuffix)
+	f, err := s.Create(s.name, part, 0o600)
 	if err != nil {
-		return Package{}, fmt.Errorf("cannot keep the package: %w", err)
+		return Package{}, v.keepError(err)
 	}
 	source := &meter{r: r, interrupted: ctx.Err, limit: v.Limits.PackageBytes, progress: progress}
 	sum := sha256.New()
-	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, v.buffer))
 	if err := closeSynced(f, err); err != nil {
-		return Package{}, errors.Join(spaceError(err), os.Remove(part))
+		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}
 	pkg := Package{Digest: hex.EncodeToString(sum.Sum(nil)), Size: source.n}
-	if err := rename(part, v.packagePath(pkg.Digest)); err != nil {
-		return Package{}, errors.Join(fmt.Errorf("cannot keep the package: %w", err), removeFile(part))
+	if err := s.Rename(s.name, part, v.packagePath(pkg.Digest)); err != nil {
+		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}
 	return pkg, nil
 }
@@ -54,18 +55,30 @@ func (v *Volume) dropPackage(digest string) error {
 			return nil
 		}
 	}
-	if err := removeFile(v.packagePath(digest)); err != nil {
+	if err := v.step("drop the package").removeFile(v.packagePath(digest)); err != nil {
 		return fmt.Errorf("cannot discard the package: %w", err)
 	}
 	return nil
 }
 
-// spaceError gives a full disk its own code and words.
-func spaceError(err error) error {
-	if isFull(err) {
-		return refuse(NoSpace, "the volume is full: %w", err)
+// keepError leaves a refusal as it is.
+func (v *Volume) keepError(err error) error {
+	err = v.spaceError(err)
+	if _, refused := errors.AsType[*PackageError](err); refused {
+		return err
 	}
-	return err
+	return fmt.Errorf("cannot keep the package: %w", err)
+}
+
+// spaceError gives a full disk its own code and words.
+func (v *Volume) spaceError(err error) error {
+	if !isFull(err) {
+		return err
+	}
+	if free, statErr := v.disk.Free(v.root); statErr == nil && free.files == 0 {
+		return refuse(NoSpace, "the volume is full: it can hold no more files: %w", err)
+	}
+	return refuse(NoSpace, "the volume is full: %w", err)
 }
 
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

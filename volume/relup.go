@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"theseus/rpc/term"
@@ -87,11 +86,11 @@ func (v *Volume) Relup(version string) (*Relup, error) {
 	if _, err := v.known(version); err != nil {
 		return nil, err
 	}
-	return readRelup(v.ReleaseDir(version), v.Limits.TextBytes)
+	return readRelup(v.disk, v.ReleaseDir(version), v.Limits.TextBytes)
 }
 
-func readRelup(dir string, limit int64) (*Relup, error) {
-	text, err := readText(filepath.Join(dir, "relup"), limit)
+func readRelup(d disk, dir string, limit int64) (*Relup, error) {
+	text, err := readText(d, filepath.Join(dir, "relup"), limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -106,15 +105,15 @@ func readRelup(dir string, limit int64) (*Relup, error) {
 }
 
 // readText reads a file of terms, unless it is larger than such files are.
-func readText(path string, limit int64) ([]byte, error) {
-	info, err := os.Lstat(path)
+func readText(d disk, path string, limit int64) ([]byte, error) {
+	info, err := d.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > limit {
 		return nil, refuse(TooLarge, "%s is no file, or larger than %d bytes", filepath.Base(path), limit)
 	}
-	return os.ReadFile(path)
+	return readFile(d, path)
 }
 
 // onlyTerm is what file:consult/1 must find: {ok, [Term]}.

@@ -3,7 +3,6 @@ package volume
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -34,6 +33,7 @@ func (v *Volume) Remove(version string) error {
 	if err == nil {
 		err = v.dropPackage(r.Package)
 	}
+	v.layBallast()
 	if err != nil {
 		return fmt.Errorf("cannot remove %s: %w", r.title(), err)
 	}
@@ -56,6 +56,9 @@ func (s State) keeps(version string) string {
 // collect deletes the trees that no recorded release needs, trash first, and lists them. One that cannot be moved,
 // because another user made it, keeps no other one.
 func (v *Volume) collect() ([]string, error) {
+	if err := v.assertState(); err != nil {
+		return nil, err
+	}
 	needed := map[string]bool{}
 	for _, r := range v.State().Releases {
 		for _, tree := range r.needs() {
@@ -82,35 +85,57 @@ func (v *Volume) collect() ([]string, error) {
 }
 
 // Recover takes away what a crash left half done: stages, trash, packages that were not received completely
-// or lead to no release, and trees that belong to none. Each line of the report is one thing that was found.
+// or lead to no release, releases that were given up before they ever booted, and trees that belong to none. Each line of the report is one thing that was found.
 // What can be done is done, whatever else fails. What to boot is not decided here. It must not run beside a Receive
 // or a Stage.
 func (v *Volume) Recover() (report []string, err error) {
 	v.work.Lock()
 	defer v.work.Unlock()
 	var errs []error
-	for _, step := range []func() ([]string, error){v.dropStages, v.collect, v.dropPackages, v.dropTemporaries} {
+	for _, step := range []func() ([]string, error){v.forgetUnborn, v.dropStages, v.collect, v.dropPackages, v.dropTemporaries} {
 		found, err := step()
 		errs = append(errs, err)
 		for _, name := range found {
 			report = append(report, "removed "+name+", which belongs to no release")
 		}
 	}
+	v.layBallast()
 	if err := errors.Join(errs...); err != nil {
 		return report, fmt.Errorf("cannot recover the volume: %w", err)
 	}
 	return report, nil
 }
 
+// forgetUnborn forgets releases that never were permanent and to which nothing leads any more: their upgrade was over, and
+// the agent ended before it could remove them. Their trees are collected.
+func (v *Volume) forgetUnborn() ([]string, error) {
+	var unborn []string
+	s := v.State()
+	for version, r := range s.Releases {
+		if r.Permanent.IsZero() && s.keeps(version) == "" {
+			unborn = append(unborn, version)
+		}
+	}
+	if len(unborn) == 0 {
+		return nil, nil
+	}
+	return nil, v.update(func(s *State) error {
+		for _, version := range unborn {
+			delete(s.Releases, version)
+		}
+		return nil
+	})
+}
+
 func (v *Volume) dropStages() ([]string, error) {
-	names, err := directoryNames(v.agentPath("stage"))
+	names, err := directoryNames(v.disk, v.agentPath("stage"))
 	if err != nil {
 		return nil, err
 	}
 	for n, name := range names {
 		names[n] = filepath.Join(agentDir, "stage", name)
 	}
-	return names, emptyDir(v.agentPath("stage"))
+	return names, v.step("drop the stages").emptyDir(v.agentPath("stage"))
 }
 
 func (v *Volume) dropPackages() ([]string, error) {
@@ -118,7 +143,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 	for _, r := range v.State().Releases {
 		used[filepath.Base(v.packagePath(r.Package))] = true
 	}
-	names, err := directoryNames(v.agentPath("packages"))
+	names, err := directoryNames(v.disk, v.agentPath("packages"))
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +152,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 		if used[name] {
 			continue
 		}
-		if err := os.RemoveAll(v.agentPath("packages", name)); err != nil {
+		if err := v.disk.RemoveAll("drop the package", v.agentPath("packages", name)); err != nil {
 			return dropped, err
 		}
 		dropped = append(dropped, filepath.Join(agentDir, "packages", name))
@@ -138,7 +163,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 // dropTemporaries deletes what an interrupted replaceFile left. Nobody needs to hear of it.
 func (v *Volume) dropTemporaries() ([]string, error) {
 	for _, dir := range []string{v.root, v.agentPath(), v.Path(releaseDir), v.Path(libDir)} {
-		names, err := directoryNames(dir)
+		names, err := directoryNames(v.disk, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +171,7 @@ func (v *Volume) dropTemporaries() ([]string, error) {
 			if !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, temporarySuffix) {
 				continue
 			}
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			if err := v.disk.Remove("drop a temporary file", filepath.Join(dir, name)); err != nil {
 				return nil, err
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -42,7 +41,7 @@ func (v *Volume) Stage(ctx context.Context, pkg Package, name string, progress f
 
 // stage is an empty one for a package. The trees that are present will not be written to it.
 func (v *Volume) stage(pkg Package, present map[string]bool) *Staged {
-	return &Staged{volume: v, pkg: pkg, dir: v.agentPath("stage", newID()), present: present}
+	return &Staged{volume: v, pkg: pkg, dir: v.agentPath("stage", v.newID()), present: present}
 }
 
 // treesThatStay are the applications and ERTSs, links into the image included, of the releases that Remove refuses:
@@ -52,7 +51,7 @@ func (v *Volume) treesThatStay() map[string]bool {
 	state := v.State()
 	for _, version := range []string{state.Current, state.Previous} {
 		for _, tree := range state.Releases[version].needs() {
-			trees[tree] = path.Dir(tree) != releaseDir && isDir(v.Path(tree))
+			trees[tree] = path.Dir(tree) != releaseDir && isDir(v.disk, v.Path(tree))
 		}
 	}
 	return trees
@@ -75,7 +74,8 @@ func (s *Staged) fill(ctx context.Context, name string, progress func(done, tota
 }
 
 func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) error {
-	f, err := os.Open(s.volume.packagePath(s.pkg.Digest))
+	disk := s.volume.disk
+	f, err := disk.Open(s.volume.packagePath(s.pkg.Digest))
 	if err != nil {
 		return fmt.Errorf("cannot unpack the package: %w", err)
 	}
@@ -83,16 +83,16 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 	if err := s.volume.checkSpace(f); err != nil {
 		return err
 	}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
-		return fmt.Errorf("cannot unpack the package: %w", spaceError(err))
+	if err := disk.Mkdir("make the stage", s.dir, 0o700); err != nil {
+		return fmt.Errorf("cannot unpack the package: %w", s.volume.spaceError(err))
 	}
-	dir, err := os.OpenRoot(s.dir)
+	dir, err := disk.Enter(s.dir)
 	if err != nil {
 		return fmt.Errorf("cannot unpack the package: %w", err)
 	}
 	defer dir.Close()
 	u := &unpacker{
-		limits: s.volume.Limits, dir: dir, buf: make([]byte, bufferBytes), sum: sha256.New(),
+		limits: s.volume.Limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
 		present: s.present, lean: s.volume.lean, names: map[string]bool{}, skipped: map[string]bool{},
 	}
 	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)
@@ -100,7 +100,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 		err = refuse(Damaged, "it is not what was received: its sha256 is %s", digest)
 	}
 	if err != nil {
-		return err
+		return s.volume.spaceError(err)
 	}
 	sortEntries(u.entries)
 	s.entries = u.entries
@@ -112,7 +112,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 }
 
 // checkSpace compares the free space with what gzip says of the last four gigabytes, which is all that can be
-// known before the first byte is unpacked.
+// known before the first byte is unpacked; how many files there are is not.
 func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	var size [4]byte
 	if _, err := pkg.Seek(-4, io.SeekEnd); err != nil {
@@ -127,12 +127,15 @@ func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	if v.lean {
 		return nil
 	}
-	free, err := freeBytes(v.root)
+	free, err := v.disk.Free(v.root)
 	if err != nil {
 		return err
 	}
-	if needed := int64(binary.LittleEndian.Uint32(size[:])); needed > free && needed <= v.Limits.UnpackedBytes {
-		return refuse(NoSpace, "the volume has %d bytes free, the release needs %d", free, needed)
+	if needed := int64(binary.LittleEndian.Uint32(size[:])); needed > free.bytes && needed <= v.Limits.UnpackedBytes {
+		return refuse(NoSpace, "the volume has %d bytes free, the release needs %d", free.bytes, needed)
+	}
+	if free.files == 0 {
+		return refuse(NoSpace, "the volume can hold no more files")
 	}
 	return nil
 }
@@ -205,7 +208,7 @@ func (s *Staged) findRel(version, name string) (string, error) {
 }
 
 func (s *Staged) readRel(relFile, version, name string) (Release, error) {
-	text, err := readText(s.path(relFile), s.volume.Limits.TextBytes)
+	text, err := readText(s.volume.disk, s.path(relFile), s.volume.Limits.TextBytes)
 	if err != nil {
 		return Release{}, err
 	}
@@ -228,7 +231,7 @@ func (s *Staged) placeRel(relFile string) error {
 	if _, there := find(s.entries, place); !there {
 		i, _ := find(s.entries, relFile)
 		placed := s.entries[i]
-		if err := os.Rename(s.path(relFile), s.path(place)); err != nil {
+		if err := s.volume.disk.Rename("place the .rel", s.path(relFile), s.path(place)); err != nil {
 			return err
 		}
 		placed.Path = place
@@ -273,7 +276,7 @@ func (s *Staged) checkConfig() error {
 	if !s.has("sys.config") {
 		return refuse(BadConfig, "it has no sys.config")
 	}
-	text, err := readText(s.path(path.Join(releaseDir, s.Release.Version, "sys.config")), s.volume.Limits.TextBytes)
+	text, err := readText(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version, "sys.config")), s.volume.Limits.TextBytes)
 	if err != nil {
 		return err
 	}
@@ -309,7 +312,7 @@ func isConfigItem(t term.Term) bool {
 
 // Relup is how to get to the release and back; nil when the package has none.
 func (s *Staged) Relup() (*Relup, error) {
-	r, err := readRelup(s.path(path.Join(releaseDir, s.Release.Version)), s.volume.Limits.TextBytes)
+	r, err := readRelup(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version)), s.volume.Limits.TextBytes)
 	return r, about(s.Release.title(), err)
 }
 
@@ -342,7 +345,7 @@ func (s *Staged) markIncluded() {
 		if _, there := find(s.entries, file); !there {
 			continue // the image has it
 		}
-		text, err := readText(s.source(file), s.volume.Limits.TextBytes)
+		text, err := readText(s.volume.disk, s.source(file), s.volume.Limits.TextBytes)
 		if err != nil {
 			continue // it is too large
 		}
@@ -369,7 +372,7 @@ func (s *Staged) describe() {
 // Discard forgets what was unpacked; the package itself stays. It may follow Publish, and does nothing then.
 func (s *Staged) Discard() error {
 	s.end.Do(func() {
-		if err := os.RemoveAll(s.dir); err != nil {
+		if err := s.volume.disk.RemoveAll("drop the stage", s.dir); err != nil {
 			s.endErr = fmt.Errorf("cannot discard what was unpacked: %w", err)
 		}
 	})

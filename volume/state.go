@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 )
@@ -252,9 +251,38 @@ func (v *Volume) update(change func(*State) error) error {
 	next.Generation++
 	next.Schema = next.least()
 	if err := v.writeState(next); err != nil {
+		return errors.Join(fmt.Errorf("cannot record the state: %w", err), v.restoreState(next))
+	}
+	v.st, v.unsure = next, false
+	return nil
+}
+
+// restoreState takes a state back that could not be made durable and is in place all the same: what is believed and what
+// the next agent reads must be one.
+func (v *Volume) restoreState(refused State) error {
+	content, err := encodeState(refused)
+	if err != nil || !holds(v.disk, v.statePath(), content) {
+		return err
+	}
+	if err := v.writeState(v.st); err != nil {
+		v.unsure = true
+		return fmt.Errorf("cannot take it back, the next start may find it: %w", err)
+	}
+	return nil
+}
+
+// assertState writes what is believed once more where another state may be on the disk. Nothing is deleted before that,
+// since the other one may need it.
+func (v *Volume) assertState() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.unsure {
+		return nil
+	}
+	if err := v.writeState(v.st); err != nil {
 		return fmt.Errorf("cannot record the state: %w", err)
 	}
-	v.st = next
+	v.unsure = false
 	return nil
 }
 
@@ -271,7 +299,7 @@ func (v *Volume) writeState(s State) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(v.statePath(), content, 0o600)
+	return v.withRoom(func() error { return v.step("record the state").replaceFile(v.statePath(), content, 0o600) })
 }
 
 func encodeState(s State) ([]byte, error) {
@@ -317,7 +345,7 @@ func digestOf(content []byte) string {
 // loadState reads state.json. Where there is none the volume must be empty: releases without their state are
 // never taken for nothing, and never adopted unasked.
 func (v *Volume) loadState() error {
-	content, err := os.ReadFile(v.statePath())
+	content, err := readFile(v.disk, v.statePath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return v.firstState()
 	}

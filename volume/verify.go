@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -17,7 +16,7 @@ func (v *Volume) Verify(version string) error {
 		return err
 	}
 	name := releaseDir + "/" + version + "/" + manifestName
-	text, err := os.ReadFile(v.Path(name))
+	text, err := readFile(v.disk, v.Path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return &DamageError{version, name, "is missing"}
 	}
@@ -31,7 +30,7 @@ func (v *Volume) Verify(version string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", name, err)
 	}
-	file, reason, err := newHasher().compare(v.root, entries)
+	file, reason, err := v.newHasher().compare(v.root, entries)
 	if err != nil {
 		return fmt.Errorf("cannot verify release %s: %w", version, err)
 	}
@@ -59,7 +58,7 @@ func (v *Volume) Repair(version string) (damage, err error) {
 
 // restore replaces what differs from the kept package, and nothing else.
 func (v *Volume) restore(r Release) error {
-	info, err := os.Stat(v.packagePath(r.Package))
+	info, err := v.disk.Stat(v.packagePath(r.Package))
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("its package is not kept on the volume")
 	}
@@ -83,10 +82,7 @@ func (s *Staged) replaceDamaged(r Release) error {
 	if digestOf(manifest) != r.Manifest {
 		return errors.New("its package holds other files than were recorded")
 	}
-	if err := writeFile(s.path(dir+"/"+manifestName), manifest, 0o644); err != nil {
-		return err
-	}
-	if err := syncFS(s.volume.root); err != nil {
+	if err := s.finish(manifest); err != nil {
 		return err
 	}
 	for _, tree := range r.Own {
@@ -94,14 +90,18 @@ func (s *Staged) replaceDamaged(r Release) error {
 			return err
 		}
 	}
-	if holds(s.volume.Path(dir, manifestName), manifest) {
-		return s.replaceTree(dir)
+	replace := s.swap
+	if holds(s.volume.disk, s.volume.Path(dir, manifestName), manifest) {
+		replace = s.replaceTree
 	}
-	return s.swap(dir)
+	if err := replace(dir); err != nil {
+		return err
+	}
+	return s.volume.step("restore").syncParents(s.volume.paths(append(r.Own, dir)))
 }
 
 func (s *Staged) replaceTree(tree string) error {
-	file, _, err := newHasher().differs(s.volume.root, tree, below(s.entries, tree))
+	file, _, err := s.volume.newHasher().differs(s.volume.root, tree, below(s.entries, tree))
 	if err == nil && file == "" {
 		return nil
 	}
@@ -109,16 +109,16 @@ func (s *Staged) replaceTree(tree string) error {
 }
 
 func (s *Staged) swap(tree string) error {
-	place := s.volume.Path(tree)
-	_, err := os.Lstat(place)
+	place, restore := s.volume.Path(tree), s.volume.step("restore")
+	_, err := restore.Lstat(place)
 	if err == nil {
 		err = s.volume.discardTree(place)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := makeDir(filepath.Dir(place), 0o755); err != nil {
+	if err := restore.makeDir(filepath.Dir(place), 0o755); err != nil {
 		return err
 	}
-	return rename(s.path(tree), place)
+	return restore.Rename(restore.name, s.path(tree), place)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,20 +20,30 @@ const (
 	releaseDir = "releases"
 )
 
+const bufferBytes = 256 << 10
+
 // Volume is the open release root. Its methods may be called from any goroutine.
 type Volume struct {
 	// Limits are what a package may ask of the volume; set before the first package.
 	Limits Limits
 
-	root  string
-	lean  bool // of a package only releases/ is written: Inspect
-	lock  *os.File
-	stale *Owner     // of the lock before, where that did not give the volume back
-	work  sync.Mutex // one change of the trees at a time
-	mu    sync.Mutex // guards state
-	st    State
+	root string
+	lean bool // of a package only releases/ is written: Inspect
+	disk disk
+	lock lock
+	work sync.Mutex // one change of the trees at a time
+	mu   sync.Mutex // guards state
+	st   State
 
-	historyMu sync.Mutex
+	unsure bool // a state that was refused may be on the disk
+
+	historyMu   sync.Mutex
+	historyLost bool // what was appended last may not be on the disk
+
+	newID   func() string // names what lives for one operation only
+	ballast int64         // bytes
+	buffer  int           // bytes, of a read or a write
+	history int64         // bytes of each of its two files
 }
 
 // Open makes the layout where it is missing, takes the lock and reads the state.
@@ -47,17 +56,31 @@ func OpenAs(root, agent string) (*Volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the volume: %w", err)
 	}
-	v := &Volume{root: root, Limits: DefaultLimits}
-	if err := v.makeLayout(); err != nil {
-		return nil, openError(root, err)
+	v := &Volume{
+		root: root, disk: osDisk{agent}, Limits: DefaultLimits, newID: randomID,
+		ballast: ballastBytes, buffer: bufferBytes, history: historyBytes,
 	}
-	if v.lock, v.stale, err = takeLock(v.agentPath("lock"), agent); err != nil {
-		return nil, openError(root, err)
-	}
-	if err := v.loadState(); err != nil {
-		return nil, errors.Join(openError(root, err), giveBack(v.lock))
+	if err := v.open(); err != nil {
+		return nil, err
 	}
 	return v, nil
+}
+
+func (v *Volume) open() error {
+	err := v.makeLayout()
+	if err == nil {
+		v.lock, err = v.disk.Lock(v.agentPath("lock"))
+	}
+	if err != nil {
+		return openError(v.root, err)
+	}
+	if err = v.settleNames(); err == nil {
+		err = v.loadState()
+	}
+	if err != nil {
+		return errors.Join(openError(v.root, err), v.lock.Close())
+	}
+	return nil
 }
 
 // openError names the way out, which is seldom seen at the hour when a container does not start.
@@ -77,14 +100,12 @@ func openError(root string, err error) error {
 }
 
 // Close gives the lock back. Nothing may be called after it.
-func (v *Volume) Close() error { return giveBack(v.lock) }
+func (v *Volume) Close() error { return v.lock.Close() }
 
 // TakenOver is the owner before, where that ended without giving the volume back.
 func (v *Volume) TakenOver() (Owner, bool) {
-	if v.stale == nil {
-		return Owner{}, false
-	}
-	return *v.stale, true
+	before := v.lock.Before()
+	return before, before != Owner{}
 }
 
 // Root is the absolute path of the release root.
@@ -103,6 +124,15 @@ func (v *Volume) RelFile(version string) string {
 	return filepath.Join(v.ReleaseDir(version), v.release(version).Name+".rel")
 }
 
+// paths are the absolute paths of trees.
+func (v *Volume) paths(trees []string) []string {
+	paths := make([]string, 0, len(trees))
+	for _, tree := range trees {
+		paths = append(paths, v.Path(tree))
+	}
+	return paths
+}
+
 func (v *Volume) agentPath(elem ...string) string {
 	return v.Path(append([]string{agentDir}, elem...)...)
 }
@@ -112,58 +142,57 @@ func (v *Volume) packagePath(digest string) string {
 }
 
 func (v *Volume) makeLayout() error {
-	if err := os.MkdirAll(v.root, 0o755); err != nil {
+	layout := v.step("make the layout")
+	if err := layout.makeDir(v.root, 0o755); err != nil {
 		return err
 	}
-	if err := makeDir(v.agentPath(), 0o700); err != nil {
+	if err := layout.makeDir(v.agentPath(), 0o700); err != nil {
 		return err
 	}
 	for _, dir := range []string{libDir, releaseDir, "log"} {
-		if err := makeDir(v.Path(dir), 0o755); err != nil {
+		if err := layout.makeDir(v.Path(dir), 0o755); err != nil {
 			return err
 		}
 	}
 	for _, dir := range []string{"packages", "stage", "trash"} {
-		if err := makeDir(v.agentPath(dir), 0o700); err != nil {
+		if err := layout.makeDir(v.agentPath(dir), 0o700); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// newID names what lives for one operation only.
-func newID() string {
+// settleNames makes durable what will be believed: the layout, and the state.json and the trees that an agent before this
+// one has put in their place and was killed before it could do so. What is built on a name that a power cut takes away is
+// lost with it.
+func (v *Volume) settleNames() error {
+	for _, dir := range []string{v.root, v.agentPath(), v.Path(libDir), v.Path(releaseDir)} {
+		if err := v.disk.SyncDir("settle the names", dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func randomID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
 }
 
 // discardTree renames a path below the root into the trash; emptyTrash deletes it. A crash in between leaves
-// nothing that is half there.
+// nothing that is half there. It is not durable: what comes back after a power cut is found and discarded again.
 func (v *Volume) discardTree(path string) error {
-	return rename(path, v.agentPath("trash", newID()))
+	return v.disk.Rename("discard", path, v.agentPath("trash", v.newID()))
 }
 
-func (v *Volume) emptyTrash() error { return emptyDir(v.agentPath("trash")) }
-
-func emptyDir(path string) error {
-	names, err := directoryNames(path)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := os.RemoveAll(filepath.Join(path, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (v *Volume) emptyTrash() error { return v.step("empty the trash").emptyDir(v.agentPath("trash")) }
 
 // trees lists what packages and links have put below the root: "lib/kernel-8.5.3", "erts-13.1.5",
 // "releases/1.0.0".
 func (v *Volume) trees() ([]string, error) {
 	var trees []string
-	top, err := os.ReadDir(v.root)
+	top, err := v.disk.ReadDir(v.root)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +202,7 @@ func (v *Volume) trees() ([]string, error) {
 		}
 	}
 	for _, parent := range []string{libDir, releaseDir} {
-		entries, err := os.ReadDir(v.Path(parent))
+		entries, err := v.disk.ReadDir(v.Path(parent))
 		if err != nil {
 			return nil, err
 		}

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+const unpackStep = "unpack"
 
 func (u *unpacker) makeDirs(name string) error {
 	if name == "." || u.names[name] {
@@ -22,7 +23,7 @@ func (u *unpacker) makeDirs(name string) error {
 	if err := u.take(name, true); err != nil || !u.writes(name) {
 		return err
 	}
-	return entryError(name, u.dir.Mkdir(name, 0o755))
+	return entryError(name, u.dir.Mkdir(unpackStep, name, 0o755))
 }
 
 // take refuses a second entry of the same name: where nothing is written, no file system would notice.
@@ -77,7 +78,7 @@ func (u *unpacker) makeLinks() error {
 		if !u.writes(l.Path) {
 			continue
 		}
-		if err := u.dir.Symlink(l.Target, l.Path); err != nil {
+		if err := u.dir.Symlink(unpackStep, l.Target, l.Path); err != nil {
 			return entryError(l.Path, err)
 		}
 	}
@@ -107,7 +108,7 @@ func (u *unpacker) writeFile(name string, mode fs.FileMode, content io.Reader) (
 	if !u.writes(name) {
 		return u.copy(io.Discard, content)
 	}
-	f, err := u.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := u.dir.Create(unpackStep, name, mode)
 	if err != nil {
 		return 0, entryError(name, err)
 	}

@@ -18,6 +18,7 @@ type plan struct {
 	suspended    []string // modules whose processes are suspended while they change
 	back         bool     // a relup leads back as well
 	restarts     bool     // the relup restarts the emulator on the way
+	newERTS      bool     // before anything else, and the rest of it is for the new one
 	cold         bool     // by a restart of the node, without a relup
 }
 
@@ -110,6 +111,7 @@ func (a *attempt) planRelup(target *volume.Relup) error {
 		suspended:    suspendedModules(edge.Instructions),
 		back:         findEdge(running, target, a.to, a.from) != nil,
 		restarts:     edge.NeedsEmulatorRestart(),
+		newERTS:      len(edge.Instructions) > 0 && edge.Instructions[0] == term.Atom("restart_new_emulator"),
 	}
 	a.emit("upgrade.planned", a.way.describe(a.describeRelease(a.from), a.to), map[string]any{
 		"verdict": a.way.verdict(), "instructions": a.way.instructions, "suspended": a.way.suspended, "way_back": a.way.back,

@@ -1,69 +1,76 @@
-// Init compares the agent's way of being PID 1 with tini, dumb-init and none, side by side in one run.
+// Init compares `agent run --raw` as PID 1 with tini, dumb-init and none, side by side in one run.
 //
-//	go run ./bench/init [-rounds N] [-agent PATH]
+//	go run ./bench/init [-rounds N] [-agent PATH] [-otp 27]
 //
 // Each subject runs as PID 1 of a new PID namespace, which makes and ends it at the same cost for all. The
 // subjects take turns within a round, so that what else the machine does strikes all of them. Every number
 // is a median over all rounds; "over none" is the difference between medians.
 //
 //   - start: wall time from fork to exit of the init with /bin/true under it, 20 a round.
-//   - memory: VmRSS and RssAnon of the init while its child waits, after the signals of the round.
 //   - signal: from kill(2) of a TERM to the init until a byte comes back from the child that handled it, 50
 //     a round, one at a time. The child is a Go program, the same for all, and its own share is what "none"
 //     shows.
+//   - orphans: a thousand that are killed at once. Their rate is from the kill until the last one is reaped,
+//     the kernel's own work included; the CPU time is the init's alone.
+//   - idle: VmRSS and RssAnon of the init while its child waits, and its context switches a second.
 //
-// The subject "signals" is this program with package signals under it, used as the agent uses it: New, Run,
-// Start, and each request to stop passed on as TERM. The whole agent also links what it speaks to the node
-// and to the socket with, and so is larger: -agent adds it as `PATH run --raw --`. A subject that is not
-// installed, or cannot run, has a row that says so. Needs root, for the namespaces.
+// The agent is built for the run unless -agent names one. With -otp a last row has what the agent holds when it
+// keeps an idle node, in a container. A subject that is not installed, or cannot run, has a row that says so.
+// Needs root, for the namespaces.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"text/tabwriter"
+	"path/filepath"
+	"time"
 )
 
 func main() {
 	if role, ok := roles[os.Getenv(roleVariable)]; ok {
-		os.Exit(role(os.Args[1:]))
+		os.Exit(role())
 	}
 	rounds := flag.Int("rounds", 20, "how often each subject has its turn")
-	agent := flag.String("agent", "", "measure this agent binary too")
+	agent := flag.String("agent", "", "the agent to measure; built where none is named")
+	otp := flag.String("otp", "", "measure the agent beside a node of this OTP, too")
+	idle := flag.Duration("idle", 2*time.Second, "how long an idle init is watched in each round")
 	flag.Parse()
-	if err := run(*rounds, subjects(*agent), os.Stdout); err != nil {
+	if err := run(context.Background(), plan{*rounds, *agent, *otp, *idle}, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "init:", err)
 		os.Exit(1)
 	}
+}
+
+// plan is what one run does.
+type plan struct {
+	rounds     int
+	agent, otp string
+	idle       time.Duration
 }
 
 // subject is an init: the words before the command that runs under it.
 type subject struct {
 	name   string
 	prefix []string
-	role   string // of this program, when that is the subject
 	samples
 	err error
 }
 
 // subjects begins with none, which the others are compared with.
 func subjects(agent string) []*subject {
-	list := []*subject{
+	return []*subject{
 		{name: "none"},
 		{name: "tini", prefix: []string{"tini", "--"}},
 		{name: "dumb-init", prefix: []string{"dumb-init", "--"}},
-		{name: "signals", role: roleInit},
+		{name: "agent run --raw", prefix: []string{agent, "run", "--raw", "--"}},
 	}
-	if agent != "" {
-		list = append(list, &subject{name: "agent", prefix: []string{agent, "run", "--raw", "--"}})
-	}
-	return list
 }
 
-func run(rounds int, subjects []*subject, out io.Writer) error {
+func run(ctx context.Context, p plan, out io.Writer) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("cannot make PID namespaces: needs root")
 	}
@@ -71,20 +78,45 @@ func run(rounds int, subjects []*subject, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range subjects {
-		if s.role != "" {
-			s.prefix = []string{self}
+	if p.agent == "" {
+		dir, err := os.MkdirTemp("", "bench-init-")
+		if err != nil {
+			return err
 		}
+		defer os.RemoveAll(dir)
+		p.agent = filepath.Join(dir, "agent")
+		if err := build(ctx, p.agent); err != nil {
+			return err
+		}
+	}
+	list := subjects(p.agent)
+	for _, s := range list {
 		s.err = s.runs()
 	}
-	for range rounds {
-		for _, s := range subjects {
+	for range p.rounds {
+		for _, s := range list {
 			if s.err == nil {
-				s.err = s.round(self)
+				s.err = s.round(self, p.idle)
 			}
 		}
 	}
-	return report(subjects, out)
+	var node *samples
+	if p.otp != "" {
+		if node, err = besideANode(ctx, p.otp, p.idle*time.Duration(p.rounds)); err != nil {
+			return err
+		}
+	}
+	return report(list, node, out)
+}
+
+// build makes the agent as the image has it.
+func build(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "theseus/cmd/agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build the agent: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // runs says whether the subject can be measured at all.
@@ -95,38 +127,4 @@ func (s *subject) runs() error {
 		}
 	}
 	return s.command("/bin/true").Run()
-}
-
-// report prints a Markdown table that is aligned for the eye, too.
-func report(subjects []*subject, out io.Writer) error {
-	none := subjects[0]
-	if none.err != nil {
-		return none.err
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 1, ' ', tabwriter.Debug)
-	row := func(cells ...any) {
-		for _, cell := range cells {
-			fmt.Fprintf(table, "\t %v", cell)
-		}
-		fmt.Fprintln(table, "\t")
-	}
-	row("init", "start ms", "over none", "× none", "RSS MiB", "of it anon", "signal µs", "over none", "× none", "p99 µs")
-	row("---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
-	for _, s := range subjects {
-		if s.err != nil {
-			row(s.name, s.err, "", "", "", "", "", "", "", "")
-			continue
-		}
-		start, base := median(s.start), median(none.start)
-		signal, direct := median(s.signal), median(none.signal)
-		rss, anon := fmt.Sprintf("%.1f", median(s.rss)), fmt.Sprintf("%.1f", median(s.anon))
-		if s == none {
-			rss, anon = "–", "–" // it is the command's own
-		}
-		row(s.name,
-			fmt.Sprintf("%.2f", start), fmt.Sprintf("%+.2f", start-base), fmt.Sprintf("%.2f", start/base), rss, anon,
-			fmt.Sprintf("%.0f", signal), fmt.Sprintf("%+.0f", signal-direct), fmt.Sprintf("%.2f", signal/direct),
-			fmt.Sprintf("%.0f", quantile(s.signal, 0.99)))
-	}
-	return table.Flush()
 }

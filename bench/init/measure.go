@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -17,26 +15,29 @@ import (
 const (
 	starts  = 20 // a round
 	terms   = 50 // a round
-	silence = 10 * time.Second
+	silence = 30 * time.Second
 )
 
 // samples are what was measured of a subject.
 type samples struct {
 	start     []float64 // milliseconds
-	rss, anon []float64 // MiB
 	signal    []float64 // microseconds
+	rate      []float64 // orphans a second
+	reaping   []float64 // CPU time, microseconds an orphan
+	rss, anon []float64 // MiB
+	wakeups   []float64 // a second
+	busy      float64   // CPU of the agent beside a node, percent
 }
 
 // command is the command under the subject, as PID 1 of a namespace.
 func (s *subject) command(words ...string) *exec.Cmd {
 	words = append(slices.Clone(s.prefix), words...)
 	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+s.role)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Setsid: true}
 	return cmd
 }
 
-func (s *subject) round(self string) error {
+func (s *subject) round(self string, idle time.Duration) error {
 	for range starts {
 		begun := time.Now()
 		if err := s.command("/bin/true").Run(); err != nil {
@@ -44,18 +45,27 @@ func (s *subject) round(self string) error {
 		}
 		s.start = append(s.start, float64(time.Since(begun))/float64(time.Millisecond))
 	}
-	return s.session(self)
+	target := s.command(self)
+	target.Env = append(os.Environ(), roleVariable+"="+roleTarget)
+	err := during(target, func(pid, answers int) error {
+		if err := s.answers(pid, answers); err != nil {
+			return err
+		}
+		return s.idles(pid, idle)
+	})
+	if err != nil || len(s.prefix) == 0 { // the shell that makes the orphans reaps them only when it ends
+		return err
+	}
+	return during(s.command("/bin/sh", "-c", crowd), s.reaps)
 }
 
-// session runs the subject with a child that answers signals, and ends both.
-func (s *subject) session(self string) error {
+// during runs act beside an init whose command has written its first byte, and ends both.
+func during(cmd *exec.Cmd, act func(pid, answers int) error) error {
 	answers, stdout, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer answers.Close()
-	// The role of the child has to pass an init that has a role itself.
-	cmd := s.command("/usr/bin/env", roleVariable+"="+roleTarget, self)
 	cmd.Stdout = stdout
 	err = cmd.Start()
 	stdout.Close()
@@ -66,13 +76,14 @@ func (s *subject) session(self string) error {
 		_ = cmd.Process.Kill() // and the namespace with it
 		_ = cmd.Wait()
 	}()
-	return s.observe(cmd.Process.Pid, int(answers.Fd()))
-}
-
-func (s *subject) observe(pid, answers int) error {
-	if err := awaitByte(answers); err != nil { // the child is ready
+	if err := awaitByte(int(answers.Fd())); err != nil {
 		return err
 	}
+	return act(cmd.Process.Pid, int(answers.Fd()))
+}
+
+// answers times signals to the init until its command has answered.
+func (s *subject) answers(pid, answers int) error {
 	for range terms {
 		begun := time.Now()
 		if err := unix.Kill(pid, unix.SIGTERM); err != nil {
@@ -83,9 +94,7 @@ func (s *subject) observe(pid, answers int) error {
 		}
 		s.signal = append(s.signal, float64(time.Since(begun))/float64(time.Microsecond))
 	}
-	rss, anon, err := memory(pid)
-	s.rss, s.anon = append(s.rss, rss), append(s.anon, anon)
-	return err
+	return nil
 }
 
 // awaitByte reads without the runtime's poller, which would add to each measurement.
@@ -105,19 +114,38 @@ func awaitByte(fd int) error {
 	}
 }
 
-// memory is VmRSS and RssAnon of a process in MiB (proc(5), status).
-func memory(pid int) (rss, anon float64, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
-		var kib float64
-		if _, err := fmt.Sscanf(lines.Text(), "VmRSS: %f kB", &kib); err == nil {
-			rss = kib / 1024
-		}
-		if _, err := fmt.Sscanf(lines.Text(), "RssAnon: %f kB", &kib); err == nil {
-			anon = kib / 1024
-		}
+// reaps kills the crowd at once, and waits until no member is left, not even a dead one.
+func (s *subject) reaps(pid, _ int) error {
+	group, err := orphanGroup(pid)
+	if err != nil {
+		return err
 	}
-	return rss, anon, err
+	before := cpu(pid)
+	begun := time.Now()
+	if err := unix.Kill(-group, unix.SIGKILL); err != nil {
+		return err
+	}
+	look := time.NewTicker(200 * time.Microsecond)
+	defer look.Stop()
+	for !errors.Is(unix.Kill(-group, 0), unix.ESRCH) {
+		if time.Since(begun) > silence {
+			return fmt.Errorf("orphans are left after %v", silence)
+		}
+		<-look.C
+	}
+	s.rate = append(s.rate, crowdSize/time.Since(begun).Seconds())
+	s.reaping = append(s.reaping, float64(cpu(pid)-before)/float64(time.Microsecond)/crowdSize)
+	return nil
+}
+
+// idles watches the init while nothing happens.
+func (s *samples) idles(pid int, length time.Duration) error {
+	before := switches(pid)
+	<-time.After(length) // how often it wakes up meanwhile is what is measured
+	s.wakeups = append(s.wakeups, float64(switches(pid)-before)/length.Seconds())
+	rss, anon, err := memory(pid)
+	s.rss, s.anon = append(s.rss, rss), append(s.anon, anon)
+	return err
 }
 
 func median(list []float64) float64 { return quantile(list, 0.5) }

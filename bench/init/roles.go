@@ -1,70 +1,37 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
-	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"theseus/signals"
 )
 
-// This program is also what it measures, when the environment gives it a role.
+// This program is also the command under each init, when the environment gives it a role.
 const (
 	roleVariable = "BENCH_INIT_ROLE"
-	roleInit     = "init"
 	roleTarget   = "target"
 )
 
-var roles = map[string]func(args []string) int{roleInit: beInit, roleTarget: beTarget}
-
-// beInit runs a command as the agent runs the node.
-func beInit(args []string) int {
-	init, err := signals.New(slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err != nil {
-		return fail(err)
-	}
-	path, err := exec.LookPath(args[0])
-	if err != nil {
-		return fail(err)
-	}
-	reaping, stop := context.WithCancel(context.Background())
-	var reaper sync.WaitGroup
-	reaper.Go(func() { _ = init.Run(reaping) })
-	defer reaper.Wait()
-	defer stop()
-	p, err := init.Start(signals.Command{Path: path, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
-	if err != nil {
-		return fail(err)
-	}
-	for {
-		select {
-		case <-init.Stops():
-			_ = p.Signal(unix.SIGTERM)
-		case <-p.Done():
-			return p.Exit().Status()
-		}
-	}
-}
+var roles = map[string]func() int{roleTarget: beTarget}
 
 // beTarget writes a byte when it is ready and one for each TERM.
-func beTarget([]string) int {
+func beTarget() int {
 	terms := make(chan os.Signal, 16)
 	signal.Notify(terms, unix.SIGTERM)
 	for {
 		if _, err := os.Stdout.Write([]byte{'.'}); err != nil {
-			return fail(err)
+			fmt.Fprintln(os.Stderr, "init:", err)
+			return 1
 		}
 		<-terms
 	}
 }
 
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, "init:", err)
-	return 1
-}
+// crowd is a script that makes a thousand orphans of one group, which wait for a line that never comes, and
+// writes a byte when they are there.
+const crowd = `setsid sh -c 'f=/tmp/bench-init-$$; mkfifo $f; exec 3<>$f; rm $f
+	n=0; while [ $n -lt 1000 ]; do (read x <&3) & n=$((n+1)); done'; printf .; exec sleep 1000`
+
+const crowdSize = 1000

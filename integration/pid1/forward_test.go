@@ -2,6 +2,7 @@ package pid1
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,34 @@ func TestTheAgentsOwnSignalsAreNobodyElses(t *testing.T) {
 	r.ends(0)
 }
 
+// What keeps the agent busy are orphans and signals, and the runtime preempts whom it finds at work. The command
+// would tell of any signal that was not sent. AGENT_TEST_BUSY says how long.
+func TestABusyAgentSendsNoSignalOfItsOwn(t *testing.T) {
+	tool(t, "bash")
+	length := 3 * time.Second
+	if text := os.Getenv("AGENT_TEST_BUSY"); text != "" {
+		var err error
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := start(t, scene{before: []string{"export GOGC=1"}, command: []string{"bash", "-c", `
+		for s in {1..8} {10..16} 18 {20..31} {35..62} 64; do trap "echo $s" $s; done
+		(setsid sh -c 'while :; do (:&); done' &)
+		trap 'exit 9' 40; trap : 10
+		echo ready; while :; do sleep 0.05; done`}})
+	r.expect("ready")
+	deadline := time.Now().Add(length)
+	for sent := time.NewTicker(time.Millisecond); time.Now().Before(deadline); <-sent.C {
+		r.signal(unix.SIGUSR1)
+	}
+	r.signal(40)
+	if said := r.rest(); len(said) > 0 {
+		t.Errorf("the command had signals that nobody sent: %q", said)
+	}
+	r.ends(9)
+}
+
 func TestWithGroupTheWholeGroupIsSignalled(t *testing.T) {
 	r := start(t, scene{flags: []string{"--group"}, command: shell(`
 		sh -c 'trap "echo below; exit" USR1; echo ready; while :; do sleep 0.01; done' &
@@ -123,9 +152,9 @@ func TestASignalThatMayNotBeSentIsALineInTheLog(t *testing.T) {
 // Before its runtime is up, the agent is like any PID 1 that has no handler: the kernel drops TERM. From then
 // until it takes signals, Go ends a PID 1 with status 2. CONT has a handler only once they are taken.
 func TestTermAtAnyMomentOfTheStartEndsTheContainer(t *testing.T) {
-	for shot := range 100 {
+	for shot := range 200 {
 		r := start(t, scene{command: shell("exec sleep 1000")})
-		<-time.After(time.Duration(shot) * 200 * time.Microsecond) // when TERM comes is what is tested
+		<-time.After(time.Duration(shot) * 100 * time.Microsecond) // when TERM comes is what is tested
 		taken := catches(r.first(), unix.SIGCONT)
 		_ = unix.Kill(r.first(), unix.SIGTERM)
 		again := time.NewTicker(50 * time.Millisecond)
@@ -142,7 +171,7 @@ func TestTermAtAnyMomentOfTheStartEndsTheContainer(t *testing.T) {
 		}
 		again.Stop()
 		if got := r.status(); got != 143 && (taken || got != 2 && got != -1) {
-			t.Errorf("TERM %d µs after the start: exit status %d, signals taken: %v", shot*200, got, taken)
+			t.Errorf("TERM %d µs after the start: exit status %d, signals taken: %v", shot*100, got, taken)
 		}
 	}
 }

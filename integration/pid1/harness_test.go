@@ -5,6 +5,7 @@ package pid1
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -122,7 +123,7 @@ func start(t *testing.T, s scene) *run {
 	t.Helper()
 	launch := s.launch
 	if launch == "" {
-		launch = `exec "$0" "$@"`
+		launch = cmp.Or(unprivileged(), `exec "$0" "$@"`)
 	}
 	script := strings.Join(append([]string{"mount -t proc proc /proc"}, append(s.before, launch)...), "\n")
 	words := append([]string{"-c", script, agent(t), "run", "--raw"}, s.flags...)

@@ -2,12 +2,17 @@ package pid1_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
@@ -21,56 +26,97 @@ func stopsCleanly(s *ship.Ship, about string) {
 	endsWith(s, about, 0, kill(s, "TERM"))
 }
 
+// anybody is a user whom nobody knows, with no privilege, and nothing to write to but memory.
+func anybody() []string {
+	return []string{
+		"--read-only", "--user", "54321:54321", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+		"--tmpfs", "/run", "--tmpfs", "/tmp", "--tmpfs", "/data:mode=1777,exec", "-e", "AGENT_VOLUME=/data",
+	}
+}
+
 func TestTheContainerRunsHoweverItIsStarted(t *testing.T) {
 	for about, options := range map[string][]string{
-		"behind docker-init":             {"--init"},
-		"with a terminal, no stdin":      {"-t"},
-		"with stdin held open":           {"-i"},
-		"with a terminal and stdin":      {"-i", "-t"},
-		"as any user, with no privilege": append(docker.Hardened()[:1:1], "--user", "54321:54321", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/run", "--tmpfs", "/tmp", "--tmpfs", "/data:mode=1777,exec", "-e", "AGENT_VOLUME=/data"),
+		"behind docker-init":        {"--init"},
+		"with a terminal, no stdin": {"-t"},
+		"with stdin held open":      {"-i"},
+		"with a terminal and stdin": {"-i", "-t"},
+		"as any user":               anybody(),
 	} {
 		t.Run(about, func(t *testing.T) {
 			ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 				s := ship.Launch(t, set, options...)
 				node := s.Status().Node
-				attach(s)
+				look := watch(s, options)
+				look.types("init:stop().\nhalt().\n")
+				look.leaves()
 				s.Serves(images.Seed)
 				if now := s.Status().Node; now.PID != node.PID {
 					t.Error("an operator who looked in ended the node")
 				}
-				stopsCleanly(s, about)
+				endsWith(s, about, 0, kill(s, "INT")) // which would have a node that reads stdin break
 			})
 		})
 	}
 }
 
-// attach looks at the container's output for a moment, as docker attach does.
-func attach(s *ship.Ship) {
+// watcher is an operator at the container's output, by docker attach.
+type watcher struct {
+	s        *ship.Ship
+	client   *exec.Cmd
+	stdin    io.WriteCloser
+	screen   screen
+	terminal bool // of the container
+	reads    bool // the container has stdin
+}
+
+// watch returns when the container's output is seen.
+func watch(s *ship.Ship, options []string) *watcher {
 	s.T.Helper()
-	brief, cancel := context.WithTimeout(s.T.Context(), 300*time.Millisecond)
-	defer cancel()
-	_ = exec.CommandContext(brief, "docker", "attach", "--sig-proxy=false", s.ID).Run()
+	w := &watcher{s: s, terminal: slices.Contains(options, "-t"), reads: slices.Contains(options, "-i")}
+	w.client = exec.CommandContext(s.T.Context(), "docker", "attach", "--sig-proxy=false", s.ID)
+	if w.terminal { // docker wants one, too
+		w.client = exec.CommandContext(s.T.Context(), "script", "-qec", "docker attach --sig-proxy=false "+s.ID, "/dev/null")
+	}
+	w.client.Stdout = &w.screen
+	var err error
+	w.stdin, err = w.client.StdinPipe()
+	s.Must(err)
+	s.Must(w.client.Start())
+	s.Must(s.Await(s.T.Context(), "the container's output", ship.Patience, func(context.Context) error {
+		s.RPC("io", "format", `[user, "anybody?~n", []]`)
+		return w.screen.shows("anybody?")
+	}))
+	return w
+}
+
+func (w *watcher) types(text string) {
+	w.s.T.Helper()
+	_, err := io.WriteString(w.stdin, text)
+	w.s.Must(err)
+}
+
+// leaves detaches by the keys for it where there are any, and by the end of input elsewhere.
+func (w *watcher) leaves() {
+	w.s.T.Helper()
+	if w.terminal && w.reads {
+		w.types("\x10\x11")
+		_ = w.client.Wait() // a client that has detached tells it by its status, too
+		w.s.Must(w.screen.shows("read escape sequence"))
+		return
+	}
+	_ = w.stdin.Close()
+	_ = w.client.Process.Kill()
+	_ = w.client.Wait()
 }
 
 func TestCtrlCOnATerminalIsAnOrderlyStop(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-i", "-t")
-		attached := exec.CommandContext(t.Context(), "script", "-qec", "docker attach "+s.ID, "/dev/null")
-		stdin, err := attached.StdinPipe()
-		s.Must(err)
-		var screen screen
-		attached.Stdout = &screen
-		s.Must(attached.Start())
-		s.Must(s.Await(t.Context(), "the container's output", ship.Patience, func(context.Context) error {
-			s.RPC("io", "format", `[user, "anybody?~n", []]`)
-			return screen.shows("anybody?")
-		}))
-		endsWith(s, "Ctrl-C", 0, func() {
-			_, err := stdin.Write([]byte{3})
-			s.Must(err)
-		})
-		_ = stdin.Close()
-		_ = attached.Wait()
+		options := []string{"-i", "-t"}
+		s := ship.Launch(t, set, options...)
+		look := watch(s, options)
+		endsWith(s, "Ctrl-C", 0, func() { look.types("\x03") })
+		_ = look.stdin.Close()
+		_ = look.client.Wait()
 	})
 }
 
@@ -125,6 +171,13 @@ func TestTwoAgentsInOnePIDNamespaceLeaveEachOtherAlone(t *testing.T) {
 		second := ship.Launch(t, set, "--pid", "container:"+first.ID, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=10ms")
 		second.KillNode()
 		second.AwaitEvent("node.ended")
+		second.Serves(images.Seed)
+		endsWith(second, "kill -9 of the second", 137, kill(second, "KILL"))
+		beams, err := first.Output(t.Context(), "sh", "-c", "grep -c beam.smp /proc/[0-9]*/comm | grep -c :1")
+		if first.Must(err); beams != "1" {
+			t.Errorf("%s nodes run, and the second agent is dead", beams)
+		}
+		second.Must(second.Start(t.Context()))
 		stopsCleanly(second, "the second")
 		if now := first.Status().Node; now.PID != node.PID {
 			t.Error("the first one's node was restarted")
@@ -134,17 +187,38 @@ func TestTwoAgentsInOnePIDNamespaceLeaveEachOtherAlone(t *testing.T) {
 }
 
 func TestAHugeLimitOfOpenFilesDoesNotReachTheNode(t *testing.T) {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		t.Fatal(err)
+	}
+	huge := min(1<<20, own.Max) // what this machine gives
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "--ulimit", "nofile=16384:16384", "-e", "AGENT_NOFILE=4096")
-		if ports, err := strconv.Atoi(s.RPC("erlang", "system_info", "[port_limit]")); err != nil || ports > 65536 {
-			t.Errorf("the node has room for %d ports, %v", ports, err)
-		}
-		limits, err := s.Output(t.Context(), "grep", "Max open files", "/proc/"+strconv.Itoa(s.Status().Node.PID)+"/limits")
-		s.Must(err)
-		if got := strings.Fields(limits)[3:5]; got[0] != "4096" || got[1] != "16384" {
-			t.Errorf("its limits are %v", got)
+		normal := memory(ship.Launch(t, set, "--ulimit", "nofile=4096:4096"))
+		for limit, want := range map[string]string{"": fmt.Sprint(min(65536, huge)), "4096": "4096"} {
+			s := ship.Launch(t, set, "--ulimit", fmt.Sprintf("nofile=%d:%d", huge, huge), "-e", "AGENT_NOFILE="+limit)
+			if ports, err := strconv.Atoi(s.RPC("erlang", "system_info", "[port_limit]")); err != nil || ports > 65536 {
+				t.Errorf("the node has room for %d ports, %v", ports, err)
+			}
+			limits, err := s.Output(t.Context(), "grep", "Max open files", "/proc/"+strconv.Itoa(s.Status().Node.PID)+"/limits")
+			s.Must(err)
+			if got := strings.Fields(limits)[3:5]; got[0] != want || got[1] != fmt.Sprint(huge) {
+				t.Errorf("its limits are %v", got)
+			}
+			if m := memory(s); m > normal+10<<10 {
+				t.Errorf("it holds %d KiB, and %d with an ordinary limit", m, normal)
+			}
 		}
 	})
+}
+
+// memory is what the node holds, in KiB.
+func memory(s *ship.Ship) (kib int) {
+	s.T.Helper()
+	out, err := s.Output(s.T.Context(), "grep", "VmRSS", "/proc/"+strconv.Itoa(s.Status().Node.PID)+"/status")
+	s.Must(err)
+	_, err = fmt.Sscanf(out, "VmRSS: %d kB", &kib)
+	s.Must(err)
+	return kib
 }
 
 func TestTheNodeHasTheSchedulersThatItWouldHaveWithoutTheAgent(t *testing.T) {
@@ -165,18 +239,48 @@ func TestANodeThatStandsStillForAMomentIsNotRestarted(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=10ms")
 		node := s.Status().Node
-		pid := strconv.Itoa(node.PID)
-		for _, pair := range [][2]func() error{
-			{func() error { _, err := docker.Output(t.Context(), "pause", s.ID); return err }, func() error { _, err := docker.Output(t.Context(), "unpause", s.ID); return err }},
-			{func() error { _, err := s.Output(t.Context(), "sh", "-c", "kill -STOP "+pid); return err }, func() error { _, err := s.Output(t.Context(), "sh", "-c", "kill -CONT "+pid); return err }},
-		} {
-			s.Must(pair[0]())
-			<-time.After(3 * time.Second) // how long it stands still is what is tested
-			s.Must(pair[1]())
+		still := func(length time.Duration, stop, on func() (string, error)) {
+			_, err := stop()
+			s.Must(err)
+			<-time.After(length) // how long it stands still is what is tested
+			_, err = on()
+			s.Must(err)
 			s.Serves(images.Seed)
 		}
+		docker := func(verb string) func() (string, error) {
+			return func() (string, error) { return docker.Output(t.Context(), verb, s.ID) }
+		}
+		signal := func(name string) func() (string, error) {
+			return func() (string, error) {
+				return s.Output(t.Context(), "sh", "-c", fmt.Sprint("kill -", name, " ", node.PID))
+			}
+		}
+		pause := 5 * time.Second
+		if set.OTP == "27" { // on one, long enough for distribution and heart to take it for silence
+			pause = 65 * time.Second
+		}
+		still(pause, docker("pause"), docker("unpause"))
+		still(5*time.Second, signal("STOP"), signal("CONT"))
 		if now := s.Status().Node; now.PID != node.PID || now.Restarts.Count != 0 {
 			t.Errorf("the node is %+v, was %+v", now, node)
+		}
+	})
+}
+
+func TestAnAgentThatIsKilledTakesTheNodeWithItAndTheVolumeBoots(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		for about, options := range map[string][]string{"PID 1": nil, "the child of another init": {"--init"}} {
+			s := ship.Launch(t, set, options...)
+			endsWith(s, "kill -9 of the agent as "+about, 137, func() {
+				_, err := docker.Output(t.Context(), "exec", "-u", "0", s.ID, "sh", "-c",
+					`for p in /proc/[0-9]*; do [ "$(tr '\0' ' ' <$p/cmdline)" = "agent run " ] && kill -9 ${p#/proc/}; done; true`)
+				s.Must(err)
+				if options == nil { // the kernel keeps KILL from PID 1 of its own namespace
+					kill(s, "KILL")()
+				}
+			})
+			s.Must(s.Start(t.Context()))
+			stopsCleanly(s, about)
 		}
 	})
 }

@@ -198,6 +198,11 @@ func TestTheCommandStartsWithNothingBlockedAndNothingIgnored(t *testing.T) {
 			r.ends(0)
 		})
 	}
+	c := open(t)
+	r := start(t, scene{tty: c.near, command: report})
+	c.shows(want[0])
+	c.shows(want[1])
+	r.ends(0)
 }
 
 func TestTheAgentRunsOnWhenNobodyReadsItsOutput(t *testing.T) {

@@ -31,8 +31,10 @@ const leftovers = `open_port({spawn, "sleep 4711"}, [nouse_stdio]), os:cmd("nohu
 
 func TestNothingOfADeadNodeIsLeftWhenTheNextOneStarts(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=20ms")
+		s := ship.Launch(t, set, append(docker.Hardened(), "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=20ms")...)
 		go s.Exec(t.Context(), docker.Exec{Args: []string{"sleep", "4713"}})
+		_, err := s.Output(t.Context(), "sh", "-c", "sleep 4714 >/dev/null 2>&1 &")
+		s.Must(err)
 		for count, end := range []func(){s.KillNode, func() { s.Agent(nil, "rpc", "init", "stop") }} {
 			s.Must(s.Await(t.Context(), "the operator's own process", ship.Patience, func(ctx context.Context) error {
 				_, err := s.Output(ctx, "sh", "-c", "grep -lz 4713 /proc/[0-9]*/cmdline")
@@ -48,10 +50,18 @@ func TestNothingOfADeadNodeIsLeftWhenTheNextOneStarts(t *testing.T) {
 			}))
 			left, err := s.Output(t.Context(), "sh", "-c", `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null; echo; done`)
 			s.Must(err)
-			if strings.Contains(left, "sleep 4711") || strings.Contains(left, "sleep 4712") || !strings.Contains(left, "sleep 4713") {
-				t.Errorf("after restart %d there are:\n%s", count+1, left)
+			for program, stays := range map[string]bool{"sleep 4711": false, "sleep 4712": false, "inet_gethost": false, "sleep 4713": true, "sleep 4714": true} {
+				if strings.Contains(left, program) != stays {
+					t.Errorf("%s after restart %d, where there are:\n%s", program, count+1, left)
+				}
 			}
 		}
+		_, err = s.Output(t.Context(), "sh", "-c", "kill $(grep -lz 471[34] /proc/[0-9]*/cmdline | cut -d/ -f3)")
+		s.Must(err)
+		s.Must(s.Await(t.Context(), "the end of what the operator left", ship.Patience, func(ctx context.Context) error {
+			_, err := s.Output(ctx, "sh", "-c", "! grep -l '^Name:.sleep' /proc/[0-9]*/status") // dead ones, too
+			return err
+		}))
 		if text := s.Logs(t.Context()); strings.Contains(text, "in use") {
 			t.Errorf("the node found something in use:\n%s", text)
 		}
@@ -99,11 +109,21 @@ func TestInBackOffTheAgentAnswersAndStopsAtOnce(t *testing.T) {
 
 func TestANodeThatIsKilledForWantOfMemoryIsToldApart(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "--memory", "160m", "--memory-swap", "160m")
-		endsWith(s, "a node that takes all memory", 137, func() {
-			s.Agent(nil, "rpc", "binary", "copy", "[<<1>>, 1000000000]")
-		})
+		s := ship.Launch(t, set, "--memory", "160m", "--memory-swap", "160m",
+			"-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=10ms", "-e", "AGENT_RESTART_LIMIT=1")
+		takeAll := func() { s.Agent(nil, "rpc", "binary", "copy", "[<<1>>, 1000000000]") }
+		since := s.Status().Agent.Since
+		takeAll()
+		s.AwaitEvent("node.ended")
+		s.Serves(images.Seed)
+		if status := s.Status(); !status.Agent.Since.Equal(since) || !strings.Contains(status.Node.Restarts.Last, "OOM") {
+			t.Errorf("the agent is %+v, the node %+v", status.Agent, status.Node)
+		}
+		endsWith(s, "a node that takes all memory once more", 137, takeAll)
 		logs(s, "it was killed for want of memory (OOM)")
+		if killed, err := s.Inspect(t.Context(), "{{.State.OOMKilled}}"); err != nil || killed != "true" {
+			t.Errorf("docker says OOMKilled=%s, %v", killed, err)
+		}
 	})
 }
 
@@ -119,6 +139,22 @@ func TestTheEndOfThePortServerIsACrashAndTermToAllIsAnOrderlyStop(t *testing.T) 
 		endsWith(s, "TERM to all", 0, func() { _, _ = s.Exec(t.Context(), docker.Exec{Args: []string{"sh", "-c", "kill -TERM -1"}}) })
 		if text := s.Logs(t.Context()); strings.Contains(text, "its crash dump") {
 			t.Errorf("it crashed:\n%s", text)
+		}
+	})
+}
+
+func TestADumpThatCannotBeWrittenDelaysNothing(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		for about, options := range map[string][]string{
+			"nowhere to write it": {"-e", "ERL_CRASH_DUMP=/proc/none/dump"},
+			"no room for it":      {"-e", "ERL_CRASH_DUMP=/full/dump", "--tmpfs", "/full:size=4k,mode=1777"},
+		} {
+			s := ship.Launch(t, set, options...)
+			status, took := ended(s, func() { s.Agent(nil, "rpc", "erlang", "halt", `["the sky falls"]`) })
+			if status != 1 || took > 5*time.Second {
+				t.Errorf("%s: exit status %d after %v", about, status, took)
+			}
+			logs(s, "the sky falls")
 		}
 	})
 }

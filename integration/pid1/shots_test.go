@@ -1,6 +1,7 @@
 package pid1_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -25,10 +26,7 @@ type shot struct {
 // TestTermAtAnyMomentOfTheBootEndsTheContainerInOrder takes a sample of moments. AGENT_TEST_SHOTS=all takes all of
 // them, AGENT_TEST_SEED repeats a sample.
 func TestTermAtAnyMomentOfTheBootEndsTheContainerInOrder(t *testing.T) {
-	seed := uint64(time.Now().UnixNano() % 1e6)
-	if text := os.Getenv("AGENT_TEST_SEED"); text != "" {
-		seed, _ = strconv.ParseUint(text, 10, 64)
-	}
+	seed := seed()
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		t.Logf("AGENT_TEST_SEED=%d", seed)
 		s := ship.Launch(t, set)
@@ -36,6 +34,42 @@ func TestTermAtAnyMomentOfTheBootEndsTheContainerInOrder(t *testing.T) {
 		for n, after := range moments(rand.New(rand.NewPCG(seed, 0))) {
 			shot{s, n, after}.fire()
 		}
+	})
+}
+
+func seed() uint64 {
+	if seed, err := strconv.ParseUint(os.Getenv("AGENT_TEST_SEED"), 10, 64); err == nil {
+		return seed
+	}
+	return uint64(time.Now().UnixNano() % 1e6)
+}
+
+// TestTermAtAnyMomentOfAnUpgradeIsAnOrderlyStop takes a sample of moments, too.
+func TestTermAtAnyMomentOfAnUpgradeIsAnOrderlyStop(t *testing.T) {
+	seed := seed()
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		t.Logf("AGENT_TEST_SEED=%d", seed)
+		chance := rand.New(rand.NewPCG(seed, 0))
+		s := ship.Launch(t, set)
+		for range 4 {
+			after := time.Duration(chance.Int64N(int64(1500 * time.Millisecond)))
+			client := make(chan struct{})
+			go func() {
+				defer close(client)
+				_, _ = s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "upgrade", "-"}, Stdin: bytes.NewReader(s.Package(images.Second))})
+			}()
+			<-time.After(after) // when TERM comes is what is tested
+			endsWith(s, fmt.Sprint("TERM ", after, " after the beginning of an upgrade"), 0, kill(s, "TERM"))
+			<-client
+			s.Must(s.Start(t.Context()))
+			s.Must(s.Await(t.Context(), "a boot", ship.Patience, s.Healthy))
+			if version := s.Status().Release.Version; version != images.Seed {
+				s.Serves(images.Second) // it was committed
+				s.Ends(s.Agent(nil, "rollback"), 0)
+			}
+			s.Serves(images.Seed)
+		}
+		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 	})
 }
 

@@ -44,7 +44,8 @@ func logs(s *ship.Ship, want string) {
 func TestTermAndIntStopTheNodeInOrderHoweverManyThereAre(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		for about, act := range map[string]func(*ship.Ship){
-			"one INT": func(s *ship.Ship) { kill(s, "INT")() },
+			"one INT":  func(s *ship.Ship) { kill(s, "INT")() },
+			"one QUIT": func(s *ship.Ship) { kill(s, "QUIT")() },
 			"ten TERM": func(s *ship.Ship) {
 				for range 10 {
 					_ = s.Kill(t.Context(), "TERM") // the last ones may come too late
@@ -94,11 +95,44 @@ const stuck = `Deaf = fun F() -> receive _ -> F() end end,
 
 func TestANodeThatDoesNotStopIsKilledBeforeDockerDoesAndSaysWhichApplicationHangs(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set)
+		s := ship.Launch(t, set, anybody()...)
 		eval(s, stuck)
 		endsWith(s, "docker stop", 137, func() { s.Must(s.Stop(t.Context(), 10*time.Second)) })
 		logs(s, "application demo does not stop")
 		logs(s, "the node did not stop in time and was killed")
+	})
+}
+
+// slow is a child that takes nine seconds to stop, and says so when it does.
+const slow = `Start = fun() -> {ok, spawn_link(fun() -> process_flag(trap_exit, true), receive {'EXIT', _, shutdown} -> timer:sleep(9000) end end)} end,
+	{ok, _} = supervisor:start_child(demo_sup, {slow, {erlang, apply, [Start, []]}, temporary, infinity, worker, []}).`
+
+func TestANodeWithALongStopHasTheTimeThatItIsGiven(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "-e", "AGENT_STOP_TIMEOUT=27s")
+		eval(s, slow)
+		status, took := ended(s, func() { s.Must(s.Stop(t.Context(), 30*time.Second)) })
+		if status != 0 || took < 9*time.Second {
+			t.Errorf("exit status %d after %v\n%s", status, took, s.Logs(t.Context()))
+		}
+	})
+}
+
+// leaving are two port programs that outlive their node: one cleans up for a second, one does not listen.
+const leaving = `Port = fun(Script) -> open_port({spawn_executable, "/bin/sh"}, [nouse_stdio, {args, ["-c", Script]}]) end,
+	Port("trap 'sleep 1; touch /var/lib/release/cleaned; exit' TERM; while :; do sleep 0.1; done"),
+	Port("trap '' TERM HUP; while :; do sleep 0.1; done").`
+
+func TestWhatTheNodeLeavesHasTimeToCleanUpAndTheStatusIsTheNodes(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, docker.Hardened()...)
+		eval(s, leaving)
+		endsWith(s, "TERM", 0, kill(s, "TERM"))
+		logs(s, "what the node left was ended")
+		s.Must(s.Start(t.Context()))
+		s.Serves(images.Seed)
+		_, err := s.Output(t.Context(), "test", "-e", "/var/lib/release/cleaned")
+		s.Must(err)
 	})
 }
 
@@ -131,10 +165,17 @@ func TestTheNodesExitCodePassesThrough(t *testing.T) {
 		for _, c := range []struct {
 			function, args string
 			want           int
-		}{{"init stop", "[]", 0}, {"init stop", "[3]", 3}, {"erlang halt", "[7]", 7}, {"init stop", "[256]", 0}, {"erlang halt", "[300]", 44}} {
+			options        []string
+		}{
+			{"init stop", "[]", 0, nil},
+			{"init stop", "[3]", 3, nil},
+			{"erlang halt", "[7]", 7, []string{"--init"}},
+			{"init stop", "[256]", 0, nil},
+			{"erlang halt", "[300]", 44, nil},
+		} {
 			t.Run(c.function+c.args, func(t *testing.T) {
 				t.Parallel()
-				s := ship.Launch(t, set)
+				s := ship.Launch(t, set, c.options...)
 				endsWith(s, fmt.Sprint(c.function, c.args), c.want, func() {
 					s.Agent(nil, append(append([]string{"rpc"}, strings.Fields(c.function)...), c.args)...)
 				})
@@ -154,6 +195,8 @@ func TestOpenStreamsAndAnUpgradeOnProbationDoNotDelayTheStop(t *testing.T) {
 		}
 		s.Must(s.Start(t.Context()))
 		s.Serves(images.Seed)
-		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
+		if _, plain := ended(s, kill(s, "TERM")); took > plain+time.Second {
+			t.Errorf("%v, and %v without a stream", took, plain)
+		}
 	})
 }

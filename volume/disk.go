@@ -1,0 +1,124 @@
+package volume
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// disk is the file system as this package uses it. Whatever changes it is told the step that it is a part of: tests let
+// the power fail behind each change of each step, and make each of them fail (docs/reliability.md).
+type disk interface {
+	maker
+	Append(step, path string, mode fs.FileMode) (writer, error) // makes the file where it is missing
+	Rename(step, from, to string) error
+	Remove(step, path string) error
+	RemoveAll(step, path string) error
+	SyncDir(step, path string) error // the names in the directory, not what they stand for
+	Lock(path string) (lock, error)
+	Enter(path string) (inside, error)
+
+	Open(path string) (io.ReadSeekCloser, error)
+	ReadDir(path string) ([]fs.DirEntry, error)
+	Lstat(path string) (fs.FileInfo, error)
+	Stat(path string) (fs.FileInfo, error)
+	Readlink(path string) (string, error)
+	Free(path string) (space, error)
+}
+
+// maker makes what is not there. It replaces nothing, and follows no link at the end of a name.
+type maker interface {
+	Create(step, name string, mode fs.FileMode) (writer, error)
+	Mkdir(step, name string, mode fs.FileMode) error
+	Symlink(step, target, name string) error
+}
+
+// writer is a file that is being written.
+type writer interface {
+	io.WriteCloser
+	Chmod(mode fs.FileMode) error
+	Sync() error
+}
+
+// inside is a directory out of which no name leads, whatever links are in it.
+type inside interface {
+	maker
+	io.Closer
+}
+
+// lock keeps other agents out until it is closed.
+type lock interface {
+	// SyncFS makes everything on the file system durable: for the many files of a package that is ten times cheaper
+	// than an fsync of each. It reports every write error since the lock was taken (Linux 5.8).
+	SyncFS(step string) error
+	// Before is the owner before, where that did not give the lock back: it was killed, or its machine lost power.
+	Before() Owner
+	io.Closer
+}
+
+// space is what an unprivileged writer can still have.
+type space struct{ bytes, files int64 }
+
+// osDisk is the real one.
+type osDisk struct{ agent string } // whose version others are told
+
+func (osDisk) Create(_, path string, mode fs.FileMode) (writer, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+}
+
+func (osDisk) Append(_, path string, mode fs.FileMode) (writer, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, mode)
+}
+
+func (osDisk) Mkdir(_, path string, mode fs.FileMode) error { return os.Mkdir(path, mode) }
+func (osDisk) Symlink(_, target, path string) error         { return os.Symlink(target, path) }
+func (osDisk) Rename(_, from, to string) error              { return os.Rename(from, to) }
+func (osDisk) Remove(_, path string) error                  { return os.Remove(path) }
+func (osDisk) RemoveAll(_, path string) error               { return os.RemoveAll(path) }
+func (osDisk) Open(path string) (io.ReadSeekCloser, error)  { return os.Open(path) }
+func (osDisk) ReadDir(path string) ([]fs.DirEntry, error)   { return os.ReadDir(path) }
+func (osDisk) Lstat(path string) (fs.FileInfo, error)       { return os.Lstat(path) }
+func (osDisk) Stat(path string) (fs.FileInfo, error)        { return os.Stat(path) }
+func (osDisk) Readlink(path string) (string, error)         { return os.Readlink(path) }
+
+func (osDisk) SyncDir(_, path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (osDisk) Free(path string) (space, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return space{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	free := space{bytes: int64(s.Bavail) * s.Bsize, files: int64(s.Ffree)}
+	if s.Files == 0 { // Btrfs and others do not count them
+		free.files = maxFiles
+	}
+	return free, nil
+}
+
+const maxFiles = 1 << 60
+
+func (osDisk) Enter(path string) (inside, error) {
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return osRoot{dir}, nil
+}
+
+// osRoot is an os.Root: it refuses "..", and links that lead out, at every component.
+type osRoot struct{ *os.Root }
+
+func (r osRoot) Create(_, name string, mode fs.FileMode) (writer, error) {
+	return r.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+}
+func (r osRoot) Mkdir(_, name string, mode fs.FileMode) error { return r.Root.Mkdir(name, mode) }
+func (r osRoot) Symlink(_, target, name string) error         { return r.Root.Symlink(target, name) }

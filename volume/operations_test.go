@@ -1,0 +1,120 @@
+package volume
+
+import (
+	"errors"
+)
+
+// operation is what is crashed: where it begins, and what it does.
+type operation struct {
+	name string
+	from func(r *run) error // brings a blank volume to where it begins; nil for a volume that was never opened
+	do   func(r *run) error
+}
+
+// operations are all that can change a volume. What each begins with is durable.
+var operations = []operation{
+	{"first open", nil, func(*run) error { return nil }},
+	{"first note", nil, (*run).history},
+	{"start", upgraded, (*run).startOnce},
+	{"receive", seededVolume, func(r *run) error {
+		_, err := r.receive("1.1.0")
+		return err
+	}},
+	{"receive what is kept", seededVolume, func(r *run) error {
+		_, err := r.receive("1.0.0")
+		return err
+	}},
+	{"discard a package", received, func(r *run) error { return r.v.Discard(Package{Digest: digestOf(r.w.packages["1.1.0"])}) }},
+	{"restore a file", damagedFile, (*run).repair},
+	{"restore all", damagedAll, (*run).repair},
+	{"unpack", seededVolume, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
+	{"unpack over debris", withDebris, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
+	{"advance and commit", unpacked, func(r *run) error { return r.commit("1.1.0") }},
+	{"abort", unpacked, func(r *run) error { return r.takeBack("1.0.0", "1.1.0") }},
+	{"rollback", upgraded, func(r *run) error {
+		err := r.v.Begin(Operation{ID: "r", Kind: "rollback", From: "1.1.0", To: "1.0.0", Phase: "unpacked"})
+		if err == nil {
+			_, err = r.v.Repair("1.0.0")
+		}
+		return errors.Join(err, r.v.Link(r.w.image, "1.0.0"), r.commit("1.0.0"))
+	}},
+	{"remove", twiceUpgraded, func(r *run) error { return r.v.Remove("1.0.0") }},
+	{"collect", withDebris, func(r *run) error {
+		_, err := r.v.Recover()
+		return err
+	}},
+	{"derive", torn, func(r *run) error { return r.v.Derive("1.0.0") }},
+	{"history", seededVolume, func(r *run) error { return errors.Join(r.history(), r.history(), r.history()) }},
+	{"rewrite the history", seededVolume, func(r *run) error {
+		r.v.historyLost = true
+		return r.history()
+	}},
+	{"remember a seed", seededVolume, func(r *run) error { return r.v.RememberSeed("digest") }},
+	{"seed with OTP", blank, func(r *run) error {
+		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))
+	}},
+	{"seed", blank, (*run).startOnce},
+}
+
+func opTo(version string) *Operation {
+	return &Operation{ID: "u", Kind: "upgrade", From: "1.0.0", To: version, Phase: "unpacked"}
+}
+
+func blank(*run) error { return nil }
+
+func (r *run) startOnce() error {
+	_, err := r.start()
+	return err
+}
+
+func seededVolume(r *run) error { return r.startOnce() }
+
+func received(r *run) error {
+	_, err := r.receive("1.1.0")
+	return errors.Join(r.startOnce(), err)
+}
+
+func unpacked(r *run) error { return errors.Join(r.startOnce(), r.unpack("1.1.0", opTo("1.1.0"))) }
+
+func upgraded(r *run) error { return errors.Join(r.startOnce(), r.upgrade("1.0.0", "1.1.0")) }
+
+func twiceUpgraded(r *run) error { return errors.Join(upgraded(r), r.upgrade("1.1.0", "1.2.0")) }
+
+// withDebris has an application and a release of the next version that nobody has recorded, one of them with other content.
+func withDebris(r *run) error {
+	s := r.v.step("test")
+	return errors.Join(r.startOnce(),
+		s.makeDir(r.v.Path("lib/demo-1.1.0/ebin"), 0o755),
+		s.writeFile(r.v.Path("lib/demo-1.1.0/ebin/demo.beam"), []byte("half"), 0o644, closeUnsynced),
+		s.makeDir(r.v.Path("releases/1.1.0"), 0o755),
+		s.writeFile(r.v.Path("releases/1.1.0/start.boot"), nil, 0o644, closeUnsynced),
+		s.makeDir(r.v.agentPath("stage/x/lib"), 0o755),
+		s.makeDir(r.v.agentPath("trash/x/lib"), 0o755),
+		s.writeFile(r.v.agentPath(".state.json.tmp"), []byte("{"), 0o600, closeUnsynced),
+		s.writeFile(r.v.agentPath("packages/x.part"), []byte("half"), 0o600, closeUnsynced),
+	)
+}
+
+func damagedFile(r *run) error {
+	err := r.startOnce()
+	n, findErr := r.disk.find(r.v.Path("lib/demo-1.0.0/ebin/demo.beam"))
+	if findErr == nil {
+		n.data, r.damaged = nil, true
+		n.changed()
+	}
+	return errors.Join(err, findErr)
+}
+
+func damagedAll(r *run) error {
+	return errors.Join(damagedFile(r),
+		r.disk.RemoveAll("test", r.v.Path("lib/greet-1.0.0/ebin/greet.app")),
+		r.disk.RemoveAll("test", r.v.ReleaseDir("1.0.0")))
+}
+
+func (r *run) repair() error {
+	_, err := r.v.Repair("1.0.0")
+	r.damaged = err != nil
+	return err
+}
+
+func torn(r *run) error { return errors.Join(r.startOnce(), r.scribble("[{rel")) }
