@@ -20,8 +20,8 @@ type Package struct {
 }
 
 // Receive keeps the bytes of r under their digest. progress, which may be nil, is told how many have come.
-// It ends at the first read after ctx has ended. The bytes are durable before they take the place of those that may be
-// kept already; their name is so when a release is recorded that came from them, and counts for nothing before.
+// It ends at the first read after ctx has ended. Bytes and name are durable when a release is recorded that came from
+// them, and count for nothing before; where they take the place of those that are kept already, they are so before that.
 func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes int64)) (Package, error) {
 	s := v.step("keep the package")
 	part := v.agentPath("packages", v.newID()+partSuffix)
@@ -32,10 +32,14 @@ func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes i
 	source := &meter{r: r, interrupted: ctx.Err, limit: v.Limits.PackageBytes, progress: progress}
 	sum := sha256.New()
 	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, v.buffer))
-	if err := closeSynced(f, err); err != nil {
+	pkg := Package{Digest: hex.EncodeToString(sum.Sum(nil)), Size: source.n}
+	end := closeUnsynced
+	if _, missing := v.disk.Lstat(v.packagePath(pkg.Digest)); missing == nil {
+		end = closeSynced
+	}
+	if err := end(f, err); err != nil {
 		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}
-	pkg := Package{Digest: hex.EncodeToString(sum.Sum(nil)), Size: source.n}
 	if err := s.Rename(s.name, part, v.packagePath(pkg.Digest)); err != nil {
 		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}

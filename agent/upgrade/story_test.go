@@ -250,7 +250,7 @@ func readDisk(t testing.TB, v *volume.Volume) disk {
 	t.Helper()
 	content := disk{}
 	err := filepath.WalkDir(v.Root(), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() == "state.json" {
+		if err != nil || d.Name() == "state.json" || d.Name() == "ballast" {
 			return err
 		}
 		name, err := filepath.Rel(v.Root(), path)

@@ -45,9 +45,10 @@ func TestStallIsSeenByEveryRequestDueInIt(t *testing.T) {
 	waitReplies(t, g, 250)
 	r := g.Stop()
 
+	const least = stall - stall/10 // the first request may be due a moment after the stall begins
 	p := r.Phases[1]
-	if p.Max < stall || p.LongestPause < stall {
-		t.Errorf("max %v and longest pause %v, want at least %v", p.Max, p.LongestPause, stall)
+	if p.Max < least || p.LongestPause < least {
+		t.Errorf("max %v and longest pause %v, want at least %v", p.Max, p.LongestPause, least)
 	}
 	if p.P50 < stall/10 {
 		t.Errorf("median of the requests due in a stall of %v is %v: they were not counted from when they were due", stall, p.P50)
