@@ -65,7 +65,7 @@ type run struct {
 func (w *world) use(disk *model, before promise, trail []string, depth int) (*run, error) {
 	r := &run{w: w, disk: disk, depth: depth, lines: before.lines, damaged: before.damaged}
 	ids := 0
-	r.v = &Volume{root: modelRoot, disk: disk, Limits: DefaultLimits, ballast: 64, buffer: 4 << 10, newID: func() string {
+	r.v = &Volume{root: modelRoot, disk: disk, Limits: DefaultLimits, ballast: 64, history: historyBytes, buffer: 4 << 10, newID: func() string {
 		ids++
 		return fmt.Sprintf("id%d%d-%04d", len(trail), depth, ids)
 	}}
