@@ -156,8 +156,12 @@ func describeResult(req api.RPCRequest, text string) (string, error) {
 	if len(text) <= rpcMaxResult {
 		return text, nil
 	}
-	return "", &api.Error{
-		Code: "too-large", Message: fmt.Sprintf("cannot print what %s:%s returned: it has %d bytes, and %d are allowed", req.Module, req.Function, len(text), rpcMaxResult),
+	return "", tooLarge(fmt.Sprintf("cannot print what %s:%s returned: it has %d bytes, and %d are allowed", req.Module, req.Function, len(text), rpcMaxResult))
+}
+
+func tooLarge(message string) *api.Error {
+	return &api.Error{
+		Code: "too-large", Message: message,
 		State: "the function was called", Hint: "have the node return less, or write it to a file",
 	}
 }
@@ -167,6 +171,8 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 	switch {
 	case errors.As(err, &bad):
 		return &api.Error{Code: api.CodeBadRPC, Message: err.Error()}
+	case errors.Is(err, rpc.ErrTooLarge):
+		return tooLarge(err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
 		return &api.Error{
 			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),

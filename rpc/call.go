@@ -18,6 +18,8 @@ var (
 	// ErrUnknownOutcome says that the node may have got the call, but its answer was not seen. Observe the
 	// node to find out what happened.
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
+	// ErrTooLarge says that the call was made and that its answer is larger than what is read.
+	ErrTooLarge = errors.New("the answer is too large")
 )
 
 // BadRPCError is a call that failed in the node: it raised an error, exited, or does not exist.
@@ -31,8 +33,8 @@ func (e *BadRPCError) Error() string {
 }
 
 // Call applies a function in the node and returns what it returns, or throws (rpc:call/4). What it prints goes
-// to the node's own standard output. The error is a *BadRPCError, or wraps ErrNotSent or ErrUnknownOutcome,
-// or says that the answer cannot be read.
+// to the node's own standard output. The error is a *BadRPCError, or wraps ErrNotSent, ErrUnknownOutcome
+// or ErrTooLarge, or says that the answer cannot be read.
 func (n *Node) Call(ctx context.Context, module, function string, args ...term.Term) (term.Term, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()

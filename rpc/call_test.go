@@ -165,6 +165,30 @@ func TestACallReturnsThreeMegabytes(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
+	n := startErlang(t).connect(t)
+	meanwhile := make(chan error)
+	go func() {
+		_, err := n.Call(t.Context(), "timer", "sleep", int64(60_000))
+		meanwhile <- err
+	}()
+	waitFor(t, "the other call to run", func() bool { return sleeping(t, n) })
+	if _, err := n.Call(t.Context(), "binary", "copy", term.Binary("x"), int64(40<<20)); !errors.Is(err, rpc.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case err := <-meanwhile:
+		t.Fatalf("the other call ended with it: %v", err)
+	default:
+	}
+	if _, err := eval(t, n, "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]"); err != nil {
+		t.Error(err)
+	}
+	if err := <-meanwhile; err == nil || errors.Is(err, rpc.ErrUnknownOutcome) {
+		t.Errorf("the other call: %v", err)
+	}
+}
+
 func TestALateAnswerIsAnUnknownOutcome(t *testing.T) {
 	n := startErlang(t).connect(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

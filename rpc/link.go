@@ -20,6 +20,8 @@ import (
 const (
 	// maxFrame bounds one message of the node, and so what a call can make the agent hold.
 	maxFrame = 16 << 20
+	// headBytes of a larger message tell whose answer it is: two names of nodes, and little else.
+	headBytes = 4 << 10
 	// passThrough starts a message without distribution header and atom cache (erl_dist_protocol).
 	passThrough = 112
 	// opSend and opRegSend are control messages: to a pid, to a registered name.
@@ -92,56 +94,81 @@ func (p *protocol) Terminate(node.ConnectionInterface) { close(p.link.done) }
 func (l *link) read() {
 	r := bufio.NewReader(l.conn)
 	for {
-		frame, err := readFrame(r)
+		m, err := readFrame(r)
 		if err != nil {
 			return
 		}
-		l.handle(frame)
+		l.handle(m)
 	}
 }
 
-func readFrame(r io.Reader) ([]byte, error) {
+// received is one message of the node. Of one that is too large only the beginning is kept: all calls share the
+// connection, so it must not end for the answer to one of them.
+type received struct {
+	bytes []byte
+	size  int64
+}
+
+func (m received) tooLarge() bool { return m.size > maxFrame }
+
+func readFrame(r io.Reader) (received, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return nil, err
+		return received{}, err
 	}
-	n := binary.BigEndian.Uint32(size[:])
-	if n > maxFrame {
-		return nil, fmt.Errorf("a message of %d bytes", n)
+	m := received{size: int64(binary.BigEndian.Uint32(size[:]))}
+	kept := m.size
+	if m.tooLarge() {
+		kept = headBytes
 	}
-	frame := make([]byte, n)
-	_, err := io.ReadFull(r, frame)
-	return frame, err
+	m.bytes = make([]byte, kept)
+	if _, err := io.ReadFull(r, m.bytes); err != nil {
+		return received{}, err
+	}
+	_, err := io.CopyN(io.Discard, r, m.size-kept)
+	return m, err
 }
 
-// handle takes a frame: a tick, which is empty, or a message to our one process. What is no answer to a
+// handle takes what was read: a tick, which is empty, or a message to our one process. What is no answer to a
 // call is ignored, as a process does with a message that it does not expect.
-func (l *link) handle(frame []byte) {
-	if len(frame) == 0 || frame[0] != passThrough {
+func (l *link) handle(m received) {
+	if len(m.bytes) == 0 || m.bytes[0] != passThrough {
 		return
 	}
-	control, payload, err := etf.Decode(frame[1:])
+	control, payload, err := etf.Decode(m.bytes[1:])
 	if err != nil {
 		return
 	}
 	if op, ok := control.(term.Tuple); !ok || len(op) != 3 || op[0] != int64(opSend) {
 		return
 	}
-	ref, value, err := etf.DecodeReply(payload)
+	ref, answer, err := etf.DecodeReply(payload)
+	if err != nil {
+		return
+	}
+	if waiting := l.take(ref); waiting != nil {
+		waiting <- m.reply(answer) // has room for the one answer
+	}
+}
+
+func (m received) reply(answer etf.Raw) reply {
+	if m.tooLarge() {
+		return reply{err: fmt.Errorf("%w: %d bytes, and %d are allowed", ErrTooLarge, m.size, maxFrame)}
+	}
+	value, err := answer.Decode()
 	if err != nil {
 		err = fmt.Errorf("cannot read the answer: %w", err)
 	}
-	l.deliver(ref, reply{value, err})
+	return reply{value, err}
 }
 
-func (l *link) deliver(ref etf.Ref, r reply) {
+// take finds who waits for an answer. Of one that comes too late nothing is read.
+func (l *link) take(ref etf.Ref) chan reply {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	waiting := l.pending[ref.Words]
 	delete(l.pending, ref.Words)
-	l.mu.Unlock()
-	if waiting != nil {
-		waiting <- r // has room for the one answer
-	}
+	return waiting
 }
 
 // expect makes a reference and the channel on which its answer will come.

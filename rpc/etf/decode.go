@@ -24,10 +24,10 @@ func Decode(b []byte) (t term.Term, rest []byte, err error) {
 	return t, d.b, err
 }
 
-// DecodeReply reads {Ref, Term}, the form in which gen_server:reply/2 answers. A Term that cannot be
-// read is an error of that reply alone: ref is then still known, and err is set.
-func DecodeReply(b []byte) (ref Ref, t term.Term, err error) {
-	if len(b) < 3 || b[0] != version || b[1] != tagSmallTuple || b[2] != 2 || len(b) < 4 || b[3] != tagNewerRef {
+// DecodeReply reads the beginning of {Ref, Term}, the form in which gen_server:reply/2 answers, and leaves Term
+// as it came: one that cannot be read is an error of that reply alone.
+func DecodeReply(b []byte) (ref Ref, answer Raw, err error) {
+	if len(b) < 4 || b[0] != version || b[1] != tagSmallTuple || b[2] != 2 || b[3] != tagNewerRef {
 		return ref, nil, ErrMalformed
 	}
 	d := decoder{b: b[4:]}
@@ -35,11 +35,17 @@ func DecodeReply(b []byte) (ref Ref, t term.Term, err error) {
 	if err != nil || len(words) != len(ref.Words) {
 		return ref, nil, ErrMalformed
 	}
-	ref = Ref{Node: node, Creation: creation, Words: [3]uint32(words)}
-	if t, err = d.term(); err == nil && len(d.b) > 0 {
+	return Ref{Node: node, Creation: creation, Words: [3]uint32(words)}, Raw(d.b), nil
+}
+
+// Decode reads one term and nothing after it.
+func (r Raw) Decode() (term.Term, error) {
+	d := decoder{b: r}
+	t, err := d.term()
+	if err == nil && len(d.b) > 0 {
 		err = ErrMalformed
 	}
-	return ref, t, err
+	return t, err
 }
 
 type decoder struct {

@@ -48,7 +48,7 @@ const maxDepth = 10_000
 // ErrMalformed is a term that ends early, is nested too deep, or has a tag or value no node sends.
 var ErrMalformed = errors.New("malformed Erlang term")
 
-// Raw is the Wire of the Opaque terms made here: the term's own bytes, sent back as they came.
+// Raw is a term's own bytes. Those of the Opaque terms made here are their Wire, sent back as they came.
 type Raw []byte
 
 // Pid is a process of a node, as NEW_PID_EXT has it.

@@ -47,9 +47,12 @@ func TestAReplyThatCannotBeReadStillTellsItsReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	b = append(b[:len(b)-4], 0) // an unknown tag in place of ok
-	got, _, err := etf.DecodeReply(b)
-	if d := cmp.Diff(want, got); d != "" || err == nil {
+	got, answer, err := etf.DecodeReply(b)
+	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("error %v, %s", err, d)
+	}
+	if value, err := answer.Decode(); err == nil {
+		t.Errorf("its term is %v", value)
 	}
 }
 
@@ -76,6 +79,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _ = etf.Raw(b).Decode()
 		_, _, _ = etf.DecodeReply(b)
 		first, _, err := etf.Decode(b)
 		if err != nil {
