@@ -21,8 +21,7 @@ import (
 const (
 	rpcTimeout    = 15 * time.Second // where the caller gives none
 	rpcMaxTimeout = time.Hour
-	rpcBigResult  = 1 << 20  // bytes of text
-	rpcMaxResult  = 16 << 20 // likewise
+	rpcBigResult  = 1 << 20 // bytes of text
 )
 
 // Status tells what runs, what the agent is doing, and why this release was booted.
@@ -140,30 +139,14 @@ func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
 	if err != nil {
 		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
 	}
-	result, err := conn.Call(ctx, req.Module, req.Function, args...)
+	result, err := conn.CallText(ctx, req.Module, req.Function, args...)
+	if len(result) > rpcBigResult || errors.Is(err, rpc.ErrTooLarge) {
+		debug.FreeOSMemory() // what was garbage now is memory of the node's
+	}
 	if err != nil {
 		return "", rpcError(req, timeout, err)
 	}
-	return describeResult(req, term.Format(result))
-}
-
-// describeResult gives a big result's memory back to the system, which is the node's, and refuses a bigger one.
-func describeResult(req api.RPCRequest, text string) (string, error) {
-	if len(text) <= rpcBigResult {
-		return text, nil
-	}
-	defer debug.FreeOSMemory()
-	if len(text) <= rpcMaxResult {
-		return text, nil
-	}
-	return "", tooLarge(fmt.Sprintf("cannot print what %s:%s returned: it has %d bytes, and %d are allowed", req.Module, req.Function, len(text), rpcMaxResult))
-}
-
-func tooLarge(message string) *api.Error {
-	return &api.Error{
-		Code: "too-large", Message: message,
-		State: "the function was called", Hint: "have the node return less, or write it to a file",
-	}
+	return result, nil
 }
 
 func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
@@ -172,7 +155,10 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 	case errors.As(err, &bad):
 		return &api.Error{Code: api.CodeBadRPC, Message: err.Error()}
 	case errors.Is(err, rpc.ErrTooLarge):
-		return tooLarge(err.Error())
+		return &api.Error{
+			Code: api.CodeTooLarge, Message: err.Error(), State: "the function was called",
+			Hint: "have the node return less, or write it to a file",
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &api.Error{
 			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"time"
 
+	"theseus/rpc/etf"
 	"theseus/rpc/term"
 )
 
 // DefaultTimeout is the deadline of a call whose context has none.
 const DefaultTimeout = 30 * time.Second
+
+// MaxText is how long the text of an answer may be, in bytes.
+const MaxText = 16 << 20
 
 var (
 	// ErrNotSent says that the node did not get the call, so it did not happen.
@@ -18,8 +22,8 @@ var (
 	// ErrUnknownOutcome says that the node may have got the call, but its answer was not seen. Observe the
 	// node to find out what happened.
 	ErrUnknownOutcome = errors.New("the outcome is unknown")
-	// ErrTooLarge says that the call was made and that its answer is larger than what is read.
-	ErrTooLarge = errors.New("the answer is too large")
+	// ErrTooLarge says that the call was made, and that its answer is larger than what is read.
+	ErrTooLarge = etf.ErrTooLarge
 )
 
 // BadRPCError is a call that failed in the node: it raised an error, exited, or does not exist.
@@ -29,23 +33,58 @@ type BadRPCError struct {
 }
 
 func (e *BadRPCError) Error() string {
-	return fmt.Sprintf("cannot call %s:%s: %s", e.Module, e.Function, brief(term.Format(e.Reason)))
+	return fmt.Sprintf("cannot call %s:%s: %s", e.Module, e.Function, briefTerm(e.Reason))
 }
 
 // Call applies a function in the node and returns what it returns, or throws (rpc:call/4). What it prints goes
 // to the node's own standard output. The error is a *BadRPCError, or wraps ErrNotSent, ErrUnknownOutcome
 // or ErrTooLarge, or says that the answer cannot be read.
 func (n *Node) Call(ctx context.Context, module, function string, args ...term.Term) (term.Term, error) {
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	answer, err := n.link.call(ctx, module, function, args...)
+	answer, err := n.ask(ctx, mfa(module, function, args...), asItCame)
 	if err != nil {
 		return nil, fmt.Errorf("cannot call %s:%s: %w", module, function, err)
 	}
-	if t, ok := answer.(term.Tuple); ok && len(t) == 2 && t[0] == term.Atom("badrpc") {
-		return nil, &BadRPCError{Module: module, Function: function, Reason: t[1]}
+	if reason, failed := badRPC(answer); failed {
+		return nil, &BadRPCError{Module: module, Function: function, Reason: reason}
 	}
 	return answer, nil
+}
+
+// CallText is Call for who wants the text of the answer (term.Format), of MaxText bytes at most. A term takes
+// many times the memory of its text; of all the answers to all who call this, only one at a time is a term.
+func (n *Node) CallText(ctx context.Context, module, function string, args ...term.Term) (string, error) {
+	text, err := n.ask(ctx, mfa(module, function, args...), func(answer term.Term) (term.Term, error) {
+		if reason, failed := badRPC(answer); failed {
+			return nil, &BadRPCError{Module: module, Function: function, Reason: term.Opaque{Text: briefTerm(reason)}}
+		}
+		text, whole := term.FormatMax(answer, MaxText)
+		if !whole {
+			return nil, fmt.Errorf("the answer is %w: its text has more than %d bytes", ErrTooLarge, MaxText)
+		}
+		return term.String(text), nil
+	})
+	var bad *BadRPCError
+	switch {
+	case errors.As(err, &bad):
+		return "", bad
+	case err != nil:
+		return "", fmt.Errorf("cannot call %s:%s: %w", module, function, err)
+	}
+	return string(text.(term.String)), nil
+}
+
+// badRPC is the reason of a call that failed.
+func badRPC(answer term.Term) (reason term.Term, failed bool) {
+	if t, ok := answer.(term.Tuple); ok && len(t) == 2 && t[0] == term.Atom("badrpc") {
+		return t[1], true
+	}
+	return nil, false
+}
+
+func (n *Node) ask(ctx context.Context, call term.Term, read func(term.Term) (term.Term, error)) (term.Term, error) {
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	return n.link.request(ctx, call, read)
 }
 
 func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -55,9 +94,8 @@ func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, DefaultTimeout)
 }
 
-// call asks the process rex, which runs each call in a process of its own. The atom user in place of a group
-// leader is rex's word for "print in the node": it is made for hidden nodes, that serve no I/O (kernel rpc:set_group_leader/1).
-func (l *link) call(ctx context.Context, module, function string, args ...term.Term) (term.Term, error) {
-	mfa := term.Tuple{term.Atom("call"), term.Atom(module), term.Atom(function), term.List(args), term.Atom("user")}
-	return l.request(ctx, "rex", mfa)
+// mfa is a call as rex takes it. The atom user in place of a group leader is rex's word for "print in the node": it is
+// made for hidden nodes, that serve no I/O (kernel rpc:set_group_leader/1).
+func mfa(module, function string, args ...term.Term) term.Term {
+	return term.Tuple{term.Atom("call"), term.Atom(module), term.Atom(function), term.List(args), term.Atom("user")}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -186,6 +187,42 @@ func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
 	}
 	if err := <-meanwhile; err == nil || errors.Is(err, rpc.ErrUnknownOutcome) {
 		t.Errorf("the other call: %v", err)
+	}
+}
+
+func TestAnAnswerOfTooManyTermsIsAnErrorOfThatCallAlone(t *testing.T) {
+	n := startErlang(t).connect(t)
+	before := liveHeap()
+	if _, err := n.Call(t.Context(), "lists", "duplicate", int64(15<<20), term.List{}); !errors.Is(err, rpc.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	if after := liveHeap(); after > before+8<<20 {
+		t.Errorf("it left %d bytes", after-before)
+	}
+	call(t, n, "erlang", "node")
+}
+
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestACallReturnsText(t *testing.T) {
+	n := startErlang(t).connect(t)
+	text, err := n.CallText(t.Context(), "lists", "seq", int64(1), int64(3))
+	if err != nil || text != "[1,2,3]" {
+		t.Errorf("got %s, %v", text, err)
+	}
+	var bad *rpc.BadRPCError
+	if _, err = n.CallText(t.Context(), "erlang", "error", term.Atom("oops")); !errors.As(err, &bad) ||
+		!strings.HasPrefix(err.Error(), "cannot call erlang:error: {'EXIT',{oops,[") {
+		t.Errorf("got %v", err)
+	}
+	zeros := []term.Term{term.Binary{0}, int64(10 << 20)} // <<0,0,…>> has two characters for each
+	if _, err = n.CallText(t.Context(), "binary", "copy", zeros...); !errors.Is(err, rpc.ErrTooLarge) {
+		t.Errorf("got %v", err)
 	}
 }
 

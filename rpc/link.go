@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,8 +51,18 @@ type link struct {
 
 	mu      sync.Mutex
 	lastRef uint64
-	pending map[[3]uint32]chan reply
+	pending map[[3]uint32]waiter
 }
+
+// waiter is a call in flight, and what it reads of its answer. That is done where the connection is read, one answer at
+// a time, so that large ones are not held beside each other.
+type waiter struct {
+	answer chan reply
+	read   func(term.Term) (term.Term, error)
+}
+
+// asItCame reads all of an answer.
+func asItCame(t term.Term) (term.Term, error) { return t, nil }
 
 // connection is what the sends, links and monitors of ergo's processes go to. There are none.
 type connection struct{ node.ConnectionInterface }
@@ -69,7 +80,7 @@ func (p *protocol) Init(_ context.Context, conn lib.NetReadWriter, _ string, d n
 		pid:     etf.Pid{Node: p.name, ID: 1, Creation: ourCreation},
 		writing: make(chan struct{}, 1),
 		done:    make(chan struct{}),
-		pending: map[[3]uint32]chan reply{},
+		pending: map[[3]uint32]waiter{},
 	}
 	p.link.writing <- struct{}{}
 	return connection{}, nil
@@ -146,40 +157,45 @@ func (l *link) handle(m received) {
 	if err != nil {
 		return
 	}
-	if waiting := l.take(ref); waiting != nil {
-		waiting <- m.reply(answer) // has room for the one answer
+	if w, waits := l.take(ref); waits {
+		w.answer <- m.reply(answer, w.read) // has room for the one answer
 	}
 }
 
-func (m received) reply(answer etf.Raw) reply {
+func (m received) reply(answer etf.Raw, read func(term.Term) (term.Term, error)) reply {
 	if m.tooLarge() {
-		return reply{err: fmt.Errorf("%w: %d bytes, and %d are allowed", ErrTooLarge, m.size, maxFrame)}
+		return reply{err: fmt.Errorf("the answer is %w: %d bytes, and %d are allowed", ErrTooLarge, m.size, maxFrame)}
 	}
 	value, err := answer.Decode()
-	if err != nil {
+	switch {
+	case errors.Is(err, etf.ErrTooLarge):
+		err = fmt.Errorf("the answer is %w", err)
+	case err != nil:
 		err = fmt.Errorf("cannot read the answer: %w", err)
+	default:
+		value, err = read(value)
 	}
 	return reply{value, err}
 }
 
 // take finds who waits for an answer. Of one that comes too late nothing is read.
-func (l *link) take(ref etf.Ref) chan reply {
+func (l *link) take(ref etf.Ref) (w waiter, waits bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	waiting := l.pending[ref.Words]
+	w, waits = l.pending[ref.Words]
 	delete(l.pending, ref.Words)
-	return waiting
+	return w, waits
 }
 
 // expect makes a reference and the channel on which its answer will come.
-func (l *link) expect() (etf.Ref, chan reply) {
+func (l *link) expect(read func(term.Term) (term.Term, error)) (etf.Ref, chan reply) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lastRef++
 	// The first word of a reference has 18 bits.
 	words := [3]uint32{uint32(l.lastRef & (1<<18 - 1)), uint32(l.lastRef >> 18), uint32(l.lastRef >> 50)}
 	answer := make(chan reply, 1)
-	l.pending[words] = answer
+	l.pending[words] = waiter{answer, read}
 	return etf.Ref{Node: l.pid.Node, Creation: l.pid.Creation, Words: words}, answer
 }
 
@@ -189,11 +205,12 @@ func (l *link) forget(ref etf.Ref) {
 	delete(l.pending, ref.Words)
 }
 
-// request sends a gen_server call to a registered process and waits for its answer (gen:call/4).
-func (l *link) request(ctx context.Context, name string, request term.Term) (term.Term, error) {
-	ref, answer := l.expect()
+// request sends a gen_server call to the process rex, which runs each call in a process of its own, and waits for what
+// is read of its answer (gen:call/4).
+func (l *link) request(ctx context.Context, call term.Term, read func(term.Term) (term.Term, error)) (term.Term, error) {
+	ref, answer := l.expect(read)
 	defer l.forget(ref)
-	frame, err := l.frame(name, term.Tuple{term.Atom("$gen_call"), term.Tuple{l.pid, ref}, request})
+	frame, err := l.frame(term.Tuple{term.Atom("$gen_call"), term.Tuple{l.pid, ref}, call})
 	if err != nil {
 		return nil, err
 	}
@@ -220,9 +237,9 @@ func (l *link) late(answer chan reply) (term.Term, error) {
 	}
 }
 
-func (l *link) frame(name string, message term.Term) ([]byte, error) {
+func (l *link) frame(message term.Term) ([]byte, error) {
 	frame := []byte{0, 0, 0, 0, passThrough}
-	frame, err := etf.Append(frame, term.Tuple{int64(opRegSend), l.pid, term.Atom(""), term.Atom(name)})
+	frame, err := etf.Append(frame, term.Tuple{int64(opRegSend), l.pid, term.Atom(""), term.Atom("rex")})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
@@ -286,7 +303,7 @@ func (l *link) tick(ctx context.Context) {
 func (l *link) tickPeriod(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, maxTickPeriod)
 	defer cancel()
-	answer, err := l.call(ctx, "net_kernel", "get_net_ticktime")
+	answer, err := l.request(ctx, mfa("net_kernel", "get_net_ticktime"), asItCame)
 	if changing, ok := answer.(term.Tuple); ok && len(changing) == 2 {
 		answer = changing[1]
 	}

@@ -78,6 +78,15 @@ func brief(reason string) string {
 	return fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(reason[:reasonBytes], ""), len(reason)-reasonBytes)
 }
 
+// briefTerm is brief without the whole text in memory.
+func briefTerm(reason term.Term) string {
+	text, whole := term.FormatMax(reason, reasonBytes)
+	if !whole {
+		text += "… and more"
+	}
+	return text
+}
+
 func (e *ReleaseError) text() string {
 	reason, ok := releaseReasons[e.tag()]
 	if !ok {

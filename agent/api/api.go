@@ -84,7 +84,8 @@ const (
 	CodeInternal     = "internal"
 	CodeStopping     = "stopping"
 	CodeTimeout      = "timeout"
-	CodeBadRPC       = "badrpc" // the called function failed in the node
+	CodeBadRPC       = "badrpc"    // the called function failed in the node
+	CodeTooLarge     = "too-large" // of a package, and of what a called function returned
 
 	CodeNoSuchRelease    = "no-such-release"   // it is not on the volume
 	CodeReleaseCurrent   = "release-current"   // it runs

@@ -49,7 +49,9 @@ func answer(w http.ResponseWriter, v any) { write(w, http.StatusOK, v) }
 func write(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v)
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.Encode(v)
 }
 
 // stream writes one event a line, each as soon as it happens. A client that goes away ends nothing.

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -175,6 +176,73 @@ func TestErrorsArriveWithCodeHintAndState(t *testing.T) {
 	if !errors.As(err, &got) || !cmp.Equal(want, got) {
 		t.Errorf("got %+v", err)
 	}
+}
+
+func TestLargeResultsAreSentOneByOneAndFewMayWait(t *testing.T) {
+	const size, fit, more = 2 << 20, 4, 2
+	f := &fake{rpc: func(api.RPCRequest) (string, error) { return strings.Repeat("<", size), nil }}
+	socket := serve(t, own(), f)
+	begun := make(chan *started)
+	for range fit + more {
+		go func() { begun <- ask(t, socket) }()
+	}
+	// Nobody reads on yet. One is being sent, three wait, and two are refused.
+	var sent *started
+	for range more + 1 {
+		if s := <-begun; strings.Contains(s.status, " 200 ") && sent == nil {
+			sent = s
+		} else if !strings.Contains(s.status, " 422 ") {
+			t.Errorf("got %s", s.status)
+		}
+	}
+	for i := range fit {
+		if i > 0 {
+			sent = <-begun
+		}
+		if got := sent.rest(t); len(got) < size || len(got) > size+100 {
+			t.Errorf("got %d bytes: %.100s", len(got), got)
+		}
+	}
+}
+
+// started is an answer of which the status is read.
+type started struct {
+	status string
+	in     *bufio.Reader
+}
+
+// ask is a client that calls a function, and reads the status.
+func ask(t *testing.T, socket string) *started {
+	c, err := new(net.Dialer).DialContext(t.Context(), "unix", socket)
+	if err != nil {
+		t.Error(err)
+		return &started{}
+	}
+	t.Cleanup(func() { c.Close() })
+	io.WriteString(c, "POST /v1/rpc HTTP/1.1\r\nHost: agent\r\nContent-Length: 2\r\n\r\n{}")
+	in := bufio.NewReader(c)
+	status, err := in.ReadString('\n')
+	if err != nil {
+		t.Error(err)
+	}
+	return &started{status, in}
+}
+
+// rest is the body.
+func (s *started) rest(t *testing.T) []byte {
+	if s == nil || s.in == nil {
+		t.Fatal("there is no answer")
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader(s.status), s.in)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return text
 }
 
 func TestAPanicIsAnAnswerNotAnEnd(t *testing.T) {

@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"theseus/agent/api"
@@ -38,12 +40,15 @@ const (
 	idleTimeout   = time.Minute
 	writeTimeout  = 10 * time.Second       // for one event; a client that does not read is given up
 	stallTimeout  = time.Minute            // for the next bytes of a package
+	largeResult   = 1 << 20                // of a called function, bytes
+	maxWaiting    = 4                      // such results
+	largeTimeout  = time.Minute            // for one of them to be read
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
 )
 
 // Serve answers requests on l until ctx is done, then gives open streams a moment to end.
 func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log *slog.Logger) error {
-	s := &server{agent: agent, log: log}
+	s := &server{agent: agent, log: log, waiting: make(chan struct{}, maxWaiting)}
 	srv := &http.Server{
 		Handler: s.guard(s.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		ConnContext: policy.withVerdict, MaxHeaderBytes: 1 << 16,
@@ -68,8 +73,10 @@ func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log 
 }
 
 type server struct {
-	agent Agent
-	log   *slog.Logger
+	agent   Agent
+	log     *slog.Logger
+	waiting chan struct{} // holds a token for each large result that is there
+	sending sync.Mutex    // of one of them
 }
 
 func (s *server) routes() http.Handler {
@@ -132,12 +139,36 @@ func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	result, err := s.agent.RPC(r.Context(), req)
+	if len(result) > largeResult {
+		s.respondLarge(w, result)
+		return
+	}
 	respond(w, api.RPCReply{Result: result}, err)
 }
 
 func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 	removed, err := s.agent.Remove(r.Context(), r.PathValue("version"))
 	respond(w, removed, err)
+}
+
+// respondLarge sends large results one after another, and lets only a few wait: PID 1 must not be the one that the
+// kernel ends for its memory.
+func (s *server) respondLarge(w http.ResponseWriter, result string) {
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
+		fail(w, &api.Error{
+			Code: api.CodeTooLarge, Message: fmt.Sprintf("cannot answer: %d other results of more than %d bytes are being sent", maxWaiting, largeResult),
+			State: "the function was called", Hint: "ask for one large result at a time",
+		})
+		return
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(largeTimeout)); err == nil {
+		answer(w, api.RPCReply{Result: result})
+	}
 }
 
 func (s *server) stop(w http.ResponseWriter, _ *http.Request) {

@@ -19,7 +19,7 @@ func Decode(b []byte) (t term.Term, rest []byte, err error) {
 	if len(b) == 0 || b[0] != version {
 		return nil, b, ErrMalformed
 	}
-	d := decoder{b: b[1:]}
+	d := decoder{b: b[1:], left: maxTerms}
 	t, err = d.term()
 	return t, d.b, err
 }
@@ -40,7 +40,7 @@ func DecodeReply(b []byte) (ref Ref, answer Raw, err error) {
 
 // Decode reads one term and nothing after it.
 func (r Raw) Decode() (term.Term, error) {
-	d := decoder{b: r}
+	d := decoder{b: r, left: maxTerms}
 	t, err := d.term()
 	if err == nil && len(d.b) > 0 {
 		err = ErrMalformed
@@ -51,6 +51,15 @@ func (r Raw) Decode() (term.Term, error) {
 type decoder struct {
 	b     []byte
 	depth int
+	left  int // of maxTerms
+}
+
+// spend counts terms before they are made.
+func (d *decoder) spend(n int) error {
+	if d.left -= n; d.left < 0 {
+		return fmt.Errorf("%w: it has more than %d terms", ErrTooLarge, maxTerms)
+	}
+	return nil
 }
 
 // term reads one term. Whatever was read when an error comes back is worth nothing.
@@ -88,6 +97,9 @@ func (d *decoder) term() (term.Term, error) {
 		bin, err := d.take(n)
 		return term.Binary(slices.Clone(bin)), err
 	}
+	if err := d.spend(1); err != nil { // its text and its bytes
+		return nil, err
+	}
 	text, err := d.opaque(tag)
 	if err != nil {
 		return nil, err
@@ -117,14 +129,17 @@ func (d *decoder) uint(size int) (int, error) {
 	return n, nil
 }
 
-// count reads the number of elements of a container. Each takes a byte at least, which bounds what a
-// lying header can make us allocate.
+// count reads the number of elements of a container, before room is made for them. Each takes a byte at least, so a
+// header that lies is known at once.
 func (d *decoder) count(size int) (int, error) {
 	n, err := d.uint(size)
-	if err == nil && n > len(d.b) {
-		err = ErrMalformed
+	switch {
+	case err != nil:
+		return 0, err
+	case n > len(d.b):
+		return 0, ErrMalformed
 	}
-	return n, err
+	return n, d.spend(n)
 }
 
 func (d *decoder) number(tag int) (term.Term, error) {
@@ -154,6 +169,9 @@ func (d *decoder) big(size int) (term.Term, error) {
 	}
 	sign, err := d.uint(1)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.spend(n * n >> 16); err != nil { // the time that its decimal digits take, a second at most
 		return nil, err
 	}
 	digits, err := d.take(n)
@@ -226,7 +244,11 @@ func (d *decoder) str() (term.Term, error) {
 	for i, c := range b {
 		list[i] = int64(c)
 	}
-	return asString(list), nil
+	t := asString(list)
+	if _, numbers := t.(term.List); numbers {
+		return t, d.spend(len(list))
+	}
+	return t, nil
 }
 
 func (d *decoder) list() (term.Term, error) {
@@ -275,6 +297,9 @@ func (d *decoder) tuple(tag int) (term.Term, error) {
 
 func (d *decoder) mapping() (term.Term, error) {
 	n, err := d.count(4)
+	if err == nil {
+		err = d.spend(n) // keys and values
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,13 @@ const (
 // maxDepth bounds the nesting of a term, in both directions: each level costs a stack frame.
 const maxDepth = 10_000
 
+// maxTerms bounds what a term takes in memory, which may be forty times what it takes on the wire: about 64 bytes each,
+// so 64 MiB beside the bytes of binaries and atoms. What is larger than others counts as several.
+const maxTerms = 1 << 20
+
+// ErrTooLarge is a term that would take too much memory as a value.
+var ErrTooLarge = errors.New("too large")
+
 // ErrMalformed is a term that ends early, is nested too deep, or has a tag or value no node sends.
 var ErrMalformed = errors.New("malformed Erlang term")
 

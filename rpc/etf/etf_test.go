@@ -2,7 +2,9 @@ package etf_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -60,6 +62,43 @@ func TestDecodeLeavesWhatFollows(t *testing.T) {
 	_, rest, err := etf.Decode([]byte("\x83a\x01\x83j"))
 	if err != nil || string(rest) != "\x83j" {
 		t.Errorf("rest %q, %v", rest, err)
+	}
+}
+
+func TestATermThatTakesTooMuchMemoryIsAnError(t *testing.T) {
+	const many = 1<<20 + 1
+	list := func(elements string) string {
+		return fmt.Sprintf("\x83l%s%sj", binary.BigEndian.AppendUint32(nil, uint32(many)), strings.Repeat(elements, many))
+	}
+	number := func(size int) string {
+		return fmt.Sprintf("\x83o%s\x00%s", binary.BigEndian.AppendUint32(nil, uint32(size)), strings.Repeat("\xff", size))
+	}
+	for name, b := range map[string]string{
+		"empty lists":       list("j"),
+		"tuples":            list("h\x02a\x01a\x02"),
+		"atoms":             list("w\x00"),
+		"pids":              list("Xw\x01a" + strings.Repeat("\x00", 12)),
+		"lists of bytes":    "\x83l\x00\x00\x00\x20" + strings.Repeat("k\xff\xff"+strings.Repeat("\x00", 65535), 32) + "j",
+		"a bit string":      "\x83M\x00\x20\x00\x00\x01" + strings.Repeat("x", 2<<20),
+		"a number of 4 MiB": number(4 << 20),
+		"lists in lists":    "\x83" + strings.Repeat("l\x00\x0f\xff\xff", 100) + strings.Repeat("j", 1<<20),
+	} {
+		if got, _, err := etf.Decode([]byte(b)); !errors.Is(err, etf.ErrTooLarge) {
+			t.Errorf("%s: %T, %v", name, got, err)
+		}
+	}
+	long := []byte(list("j"))
+	if made := testing.AllocsPerRun(1, func() { _, _, _ = etf.Decode(long) }); made > 10 {
+		t.Errorf("%g allocations until the list is found to be too long", made)
+	}
+	for name, b := range map[string]string{
+		"a binary":            "\x83m\x00\xf0\x00\x00" + strings.Repeat("x", 15<<20),
+		"strings":             "\x83l\x00\x00\x00\x20" + strings.Repeat("k\xff\xff"+strings.Repeat("x", 65535), 32) + "j",
+		"a number of 100 kiB": number(100 << 10),
+	} {
+		if _, _, err := etf.Decode([]byte(b)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -81,6 +81,9 @@ func (d *decoder) bits() (string, error) {
 	if err != nil || n == 0 || last < 1 || last > 8 {
 		return "", ErrMalformed
 	}
+	if err := d.spend(n); err != nil { // each is written as a number
+		return "", err
+	}
 	var s strings.Builder
 	for _, c := range b[:n-1] {
 		fmt.Fprintf(&s, "%d,", c)

@@ -13,12 +13,29 @@ import (
 // printable characters is a string, and atoms have quotes only where they need them. Parse reads it back to
 // an equal term, Opaque excepted.
 func Format(t Term) string {
-	var b strings.Builder
-	write(&b, t)
-	return b.String()
+	text, _ := FormatMax(t, math.MaxInt)
+	return text
 }
 
-func write(b *strings.Builder, t Term) {
+// FormatMax is Format for a term whose text may be too long: then it is cut, and whole is false.
+func FormatMax(t Term, bytes int) (text string, whole bool) {
+	b := builder{most: bytes}
+	write(&b, t)
+	if !b.full() {
+		return b.String(), true
+	}
+	return strings.ToValidUTF8(b.String()[:bytes], ""), false
+}
+
+// builder takes text until it is full. It may hold a little more then.
+type builder struct {
+	strings.Builder
+	most int
+}
+
+func (b *builder) full() bool { return b.Len() > b.most }
+
+func write(b *builder, t Term) {
 	switch t := t.(type) {
 	case Atom:
 		writeAtom(b, string(t))
@@ -39,7 +56,7 @@ func write(b *strings.Builder, t Term) {
 	}
 }
 
-func writeCompound(b *strings.Builder, t Term) {
+func writeCompound(b *builder, t Term) {
 	switch t := t.(type) {
 	case Tuple:
 		writeTerms(b, "{", t, "}")
@@ -60,9 +77,12 @@ func writeCompound(b *strings.Builder, t Term) {
 	}
 }
 
-func writeTerms(b *strings.Builder, opening string, terms []Term, closing string) {
+func writeTerms(b *builder, opening string, terms []Term, closing string) {
 	b.WriteString(opening)
 	for i, t := range terms {
+		if b.full() {
+			return
+		}
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -71,9 +91,12 @@ func writeTerms(b *strings.Builder, opening string, terms []Term, closing string
 	b.WriteString(closing)
 }
 
-func writeMap(b *strings.Builder, m Map) {
+func writeMap(b *builder, m Map) {
 	b.WriteString("#{")
 	for i, pair := range m {
+		if b.full() {
+			return
+		}
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -98,7 +121,7 @@ func words(list string) map[string]bool {
 	return set
 }
 
-func writeAtom(b *strings.Builder, name string) {
+func writeAtom(b *builder, name string) {
 	plain := scanner{src: name}
 	if name != "" && plain.nameLen() == len(name) && !reserved[name] && !reservedSince27[name] {
 		b.WriteString(name)
@@ -107,7 +130,7 @@ func writeAtom(b *strings.Builder, name string) {
 	writeQuoted(b, name, '\'')
 }
 
-func writeString(b *strings.Builder, s string) {
+func writeString(b *builder, s string) {
 	if s != "" && printable(s) {
 		writeQuoted(b, s, '"')
 		return
@@ -119,7 +142,7 @@ func writeString(b *strings.Builder, s string) {
 	writeTerms(b, "[", chars, "]")
 }
 
-func writeBinary(b *strings.Builder, bin Binary) {
+func writeBinary(b *builder, bin Binary) {
 	s := string(bin)
 	b.WriteString("<<")
 	if s != "" && utf8.ValidString(s) && printable(s) {
@@ -129,6 +152,9 @@ func writeBinary(b *strings.Builder, bin Binary) {
 		}
 	} else {
 		for i, c := range bin {
+			if b.full() {
+				return
+			}
 			if i > 0 {
 				b.WriteByte(',')
 			}
@@ -142,9 +168,12 @@ var escapeNames = map[rune]byte{
 	'\b': 'b', 0x7f: 'd', 0x1b: 'e', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't', '\v': 'v', '\\': '\\',
 }
 
-func writeQuoted(b *strings.Builder, s string, quote byte) {
+func writeQuoted(b *builder, s string, quote byte) {
 	b.WriteByte(quote)
 	for _, r := range s {
+		if b.full() {
+			return
+		}
 		switch name, named := escapeNames[r]; {
 		case named:
 			b.WriteByte('\\')

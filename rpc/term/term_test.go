@@ -140,6 +140,23 @@ func TestParseOneNeedsNoFullStop(t *testing.T) {
 	}
 }
 
+func TestFormatMaxCutsWhatIsLonger(t *testing.T) {
+	for _, term := range []Term{
+		Atom("aaaaaaaaaaaaaaaaaaaaaaaaa"), String("żółwżółwżółwżółwżółw"), Binary(make([]byte, 20)), List(make([]Term, 20)),
+		Tuple{Tuple{int64(1234567890), int64(1234567890)}}, Map{{Key: int64(1234567890), Value: int64(1234567890)}},
+		Improper{Elems: List{int64(1234567890), int64(1234567890)}, Tail: Atom("a")},
+	} {
+		all := Format(term)
+		text, whole := FormatMax(term, 10)
+		if whole || len(text) > 10 || len(text) < 9 || !strings.HasPrefix(all, text) {
+			t.Errorf("%s is cut to %q, %v", all, text, whole)
+		}
+		if text, whole := FormatMax(term, len(all)); !whole || text != all {
+			t.Errorf("%s is cut to %q, %v", all, text, whole)
+		}
+	}
+}
+
 func TestFormatPrintsAsErlangDoes(t *testing.T) {
 	for want, in := range map[string]Term{
 		`foo`:              Atom("foo"),
