@@ -57,6 +57,9 @@ func (n *incarnation) ended() bool {
 	}
 }
 
+// Handler is the connection to the node's release_handler.
+func (n *incarnation) Handler(ctx context.Context) (upgrade.Handler, error) { return n.connect(ctx) }
+
 // connect returns the connection, made anew where it was lost.
 func (n *incarnation) connect(ctx context.Context) (*rpc.Node, error) {
 	n.mu.Lock()

@@ -91,6 +91,22 @@ func (a *agent) History(limit int) ([]api.Event, error) {
 	return events, nil
 }
 
+// Health has no objection while the node runs and answers. While its code is changed it may take its time.
+func (a *agent) Health(ctx context.Context) error {
+	s := a.Status()
+	if s.Node.State != api.NodeRunning {
+		return &api.Error{Code: api.CodeNodeDown, Message: "the node is " + s.Node.State}
+	}
+	node, err := a.keeper.current()
+	if err != nil || s.Upgrade != nil && installing(s.Upgrade) {
+		return nil //nolint:nilerr // it has ended meanwhile, and the next question is told
+	}
+	if err := node.answers(ctx); err != nil {
+		return &api.Error{Code: api.CodeNodeDown, Message: err.Error()}
+	}
+	return nil
+}
+
 // Stop asks for the orderly end of node and agent.
 func (a *agent) Stop() {
 	a.journal.note("agent.stopping", "the agent was asked to stop", nil)
@@ -114,7 +130,7 @@ func (a *agent) busy(err error) error {
 	}
 	e := &api.Error{Code: api.CodeBusy, Message: "cannot begin: another upgrade is under way", Hint: "agent status shows it"}
 	if u := a.engine.Current(); u != nil {
-		e.State = fmt.Sprintf("%s from %s to %s is %s", u.ID, u.From, u.To, u.State)
+		e.State = u.String()
 	}
 	return e
 }
@@ -125,11 +141,11 @@ func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
 	if err != nil {
 		return "", &api.Error{Code: api.CodeBadRequest, Message: err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
 	}
-	timeout := req.Timeout
+	timeout := min(req.Timeout, rpcMaxTimeout)
 	if timeout <= 0 {
 		timeout = rpcTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(timeout, rpcMaxTimeout))
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	node, err := a.keeper.current()
 	if err != nil {
@@ -159,6 +175,8 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 			Code: api.CodeTooLarge, Message: err.Error(), State: "the function was called",
 			Hint: "have the node return less, or write it to a file",
 		}
+	case errors.Is(err, rpc.ErrNotSent):
+		return &api.Error{Code: api.CodeNodeDown, Message: err.Error(), State: "the function was not called"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &api.Error{
 			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),
@@ -173,7 +191,7 @@ func parseArgs(text string) ([]term.Term, error) {
 	if text == "" {
 		return nil, nil
 	}
-	t, err := term.ParseOne([]byte(text + "."))
+	t, err := term.ParseOne([]byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the arguments: %w", err)
 	}

@@ -160,6 +160,14 @@ type Upgrade struct {
 	To    string `json:"to,omitempty"`
 }
 
+// String is what an operator reads of it.
+func (u Upgrade) String() string {
+	if u.To == "" {
+		return fmt.Sprintf("%s from %s is %s, its package is on the way", u.ID, u.From, u.State)
+	}
+	return fmt.Sprintf("%s from %s to %s is %s", u.ID, u.From, u.To, u.State)
+}
+
 // Agent is the agent itself.
 type Agent struct {
 	Version string    `json:"version"`

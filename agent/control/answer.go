@@ -95,22 +95,30 @@ func (s *stream) end(err error) {
 	}
 }
 
-// upload is a package that comes in. A client that stalls must not keep the agent busy for ever.
+// upload is a package that comes in. A client that stalls, or lets it trickle, must not keep the agent busy for ever.
 type upload struct {
 	body    io.Reader
 	control *http.ResponseController
-	stall   time.Duration // until the next bytes
+	stall   time.Duration // for the next uploadLeast bytes
+	came    int           // of them
 }
 
+// uploadLeast is what must come of a package in a stallTimeout, or the rest of it; bytes.
+const uploadLeast = 64 << 10
+
 func newUpload(w http.ResponseWriter, r *http.Request, stall time.Duration) io.Reader {
-	return &upload{body: r.Body, control: http.NewResponseController(w), stall: stall}
+	return &upload{body: r.Body, control: http.NewResponseController(w), stall: stall, came: uploadLeast}
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	if err := u.control.SetReadDeadline(time.Now().Add(u.stall)); err != nil {
-		return 0, err
+	if u.came >= uploadLeast {
+		u.came = 0
+		if err := u.control.SetReadDeadline(time.Now().Add(u.stall)); err != nil {
+			return 0, err
+		}
 	}
 	n, err := u.body.Read(p)
+	u.came += n
 	if errors.Is(err, io.EOF) {
 		// From now on the server reads on to see the client go, for as long as the upgrade takes.
 		if err := u.control.SetReadDeadline(time.Time{}); err != nil {

@@ -34,7 +34,13 @@ func (f *fake) Status() api.Status               { return f.status }
 func (f *fake) Releases() []api.Release          { return []api.Release{{Name: "demo", Version: "1.0.0"}} }
 func (f *fake) History(int) ([]api.Event, error) { return []api.Event{{Kind: "boot.decided"}}, nil }
 func (f *fake) Version() api.Version             { return api.Version{Version: "test"} }
-func (f *fake) Stop()                            { close(f.stopped) }
+func (f *fake) Health(context.Context) error {
+	if f.status.Node.State != api.NodeRunning {
+		return &api.Error{Code: api.CodeNodeDown, Message: "the node is " + f.status.Node.State}
+	}
+	return nil
+}
+func (f *fake) Stop() { close(f.stopped) }
 
 func (f *fake) Remove(_ context.Context, version string) (api.Removed, error) {
 	return api.Removed{Name: "demo", Version: version, Bytes: 7}, nil

@@ -25,6 +25,7 @@ type Agent interface {
 	Status() api.Status
 	Releases() []api.Release
 	History(limit int) ([]api.Event, error)
+	Health(ctx context.Context) error // nil while the node runs and answers
 	Version() api.Version
 	RPC(ctx context.Context, req api.RPCRequest) (string, error)
 	Remove(ctx context.Context, version string) (api.Removed, error)
@@ -39,10 +40,11 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = time.Minute
 	writeTimeout  = 10 * time.Second       // for one event; a client that does not read is given up
-	stallTimeout  = time.Minute            // for the next bytes of a package
+	stallTimeout  = time.Minute            // for the next uploadLeast bytes of a package
 	largeResult   = 1 << 20                // of a called function, bytes
 	maxWaiting    = 4                      // such results
 	largeTimeout  = time.Minute            // for one of them to be read
+	healthTimeout = 3 * time.Second        // for the node's answer
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
 )
 
@@ -114,13 +116,10 @@ func (s *server) guard(next http.Handler) http.Handler {
 	})
 }
 
-func (s *server) health(w http.ResponseWriter, _ *http.Request) {
-	state := s.agent.Status().Node.State
-	if state != api.NodeRunning {
-		fail(w, &api.Error{Code: api.CodeNodeDown, Message: "the node is " + state})
-		return
-	}
-	answer(w, api.Health{Node: state})
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+	defer cancel()
+	respond(w, api.Health{Node: api.NodeRunning}, s.agent.Health(ctx))
 }
 
 func (s *server) history(w http.ResponseWriter, r *http.Request) {

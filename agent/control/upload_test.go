@@ -32,6 +32,36 @@ func TestAStalledUploadEnds(t *testing.T) {
 	}
 }
 
+func TestAnUploadThatTricklesEnds(t *testing.T) {
+	read := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, newUpload(w, r, 100*time.Millisecond))
+		read <- err
+	}))
+	defer server.Close()
+	body, trickle := io.Pipe()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for drop := time.NewTicker(5 * time.Millisecond); ; <-drop.C {
+			if _, err := trickle.Write([]byte("x")); err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		resp, err := server.Client().Post(server.URL, "application/gzip", body)
+		if err == nil {
+			resp.Body.Close()
+		}
+	}()
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	body.Close()
+	<-over
+}
+
 func TestACompleteUploadHasNoDeadlineLeft(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond)); err != nil {

@@ -46,7 +46,7 @@ func (c *cli) tellStatus(s api.Status) {
 	}
 	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, s.Boot.Reason)
 	if s.Upgrade != nil {
-		fmt.Fprintf(w, "upgrade\t%s from %s to %s is %s\n", s.Upgrade.ID, s.Upgrade.From, s.Upgrade.To, s.Upgrade.State)
+		fmt.Fprintf(w, "upgrade\t%s\n", s.Upgrade)
 	}
 	fmt.Fprintf(w, "agent\t%s, pid %d, up %s\n", s.Agent.Version, s.Agent.PID, time.Since(s.Agent.Since).Round(time.Second))
 }
@@ -126,7 +126,7 @@ its end. It is kept on the volume.
 				return c.give(events, err)
 			}
 			for _, e := range events {
-				fmt.Fprintf(c.stdout, "%s  %-20s  %-18s  %s\n", e.Time.UTC().Format(time.DateTime), e.Upgrade, e.Kind, e.Message)
+				fmt.Fprintf(c.stdout, "%s  %-20s  %-18s  %s\n", e.Time.UTC().Format(time.DateTime), e.Upgrade, e.Kind, printable(e.Message))
 			}
 			return nil
 		},
@@ -177,7 +177,7 @@ func (c *cli) healthCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "health",
 		Short: "Succeed when the node runs",
-		Long:  "Health is for HEALTHCHECK and probes: it says nothing and succeeds when all applications of the node run.\nAn upgrade under way is no reason to fail.\n\n  HEALTHCHECK CMD [\"agent\", \"health\"]\n\n" + exitHelp,
+		Long:  "Health is for HEALTHCHECK and probes: it says nothing and succeeds while all applications of the node run, and\nit answers within three seconds. An upgrade under way is no reason to fail.\n\n  HEALTHCHECK CMD [\"agent\", \"health\"]\n\n" + exitHelp,
 		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.client().Health(cmd.Context())

@@ -143,12 +143,16 @@ func (c *cli) printError(e *api.Error) {
 
 // complain tells a person what is wrong, what is true now, and the way out.
 func (c *cli) complain(e *api.Error) {
-	fmt.Fprintf(c.stderr, "agent: %s\n", e.Message)
+	message := e.Message
+	if e.Code != codeUsage { // whose lines are the command's own
+		message = printable(message)
+	}
+	fmt.Fprintf(c.stderr, "agent: %s\n", message)
 	if e.State != "" {
-		fmt.Fprintf(c.stderr, "  now:  %s\n", e.State)
+		fmt.Fprintf(c.stderr, "  now:  %s\n", printable(e.State))
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(c.stderr, "  hint: %s\n", e.Hint)
+		fmt.Fprintf(c.stderr, "  hint: %s\n", printable(e.Hint))
 	}
 }
 

@@ -28,7 +28,7 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level > slog.LevelInfo {
 		line.WriteString(strings.ToLower(r.Level.String()) + ": ")
 	}
-	line.WriteString(r.Message + h.attrs)
+	line.WriteString(printable(r.Message) + h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
 		line.WriteString(attr(a))
 		return true

@@ -36,7 +36,7 @@ func (p *progress) event(e api.Event) {
 	default:
 		p.close()
 		_, step, _ := strings.Cut(e.Kind, ".")
-		fmt.Fprintf(p.cli.stderr, "%-10s %s\n", step, e.Message)
+		fmt.Fprintf(p.cli.stderr, "%-10s %s\n", step, printable(e.Message))
 	}
 }
 

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"theseus/agent/api"
+)
+
+func TestNobodysTextIsAnOrderToTheTerminalOrALineOfTheAgents(t *testing.T) {
+	const forged = "demo\x1b[2J\nagent: 00:00:00.000 all is well \u202e"
+	var log, stderr bytes.Buffer
+	slog.New(newLineHandler(&log)).Error(forged, "slogan", forged)
+	(&cli{stderr: &stderr}).complain(&api.Error{Code: api.CodeInternal, Message: forged})
+	for name, text := range map[string]string{"the log": log.String(), "the command": stderr.String()} {
+		if strings.Count(text, "\n") != 1 || strings.ContainsAny(text, "\x1b\u202e") {
+			t.Errorf("%s says %q", name, text)
+		}
+	}
+	if got := printable(`"C:\temp" – fertig`); got != `"C:\temp" – fertig` {
+		t.Errorf("what is harmless becomes %s", got)
+	}
+}
