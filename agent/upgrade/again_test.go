@@ -176,7 +176,7 @@ func TestTheSettlingTimeIsTheCallersOrTheAgents(t *testing.T) {
 func TestARollbackThatIsAskedForTwiceDoesNotLeadBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, "", demo("1.0.0", ""))
-		time.Sleep(time.Second) // of a clock that is not real
+		<-time.After(time.Second) // of a clock that is not real
 		s.upgrade(second())
 		s.ends("probation: committed, 1.1.0 runs")
 		s.again("")

@@ -230,7 +230,7 @@ func (c *connection) call(ctx context.Context, name string, refused error, act f
 		<-ctx.Done()
 		return fmt.Errorf("%w: %w", unknown, ctx.Err())
 	case "panic":
-		panic(name)
+		panic(name) //nolint:forbidigo // it is the fault
 	default:
 		c.t.Errorf("%s has no fault %q", name, fault)
 	}

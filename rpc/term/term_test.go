@@ -143,7 +143,8 @@ func TestParseOneNeedsNoFullStop(t *testing.T) {
 func TestFormatMaxCutsWhatIsLonger(t *testing.T) {
 	for _, term := range []Term{
 		Atom("aaaaaaaaaaaaaaaaaaaaaaaaa"), String("żółwżółwżółwżółwżółw"), Binary(make([]byte, 20)), List(make([]Term, 20)),
-		Tuple{Tuple{int64(1234567890), int64(1234567890)}}, Map{{Key: int64(1234567890), Value: int64(1234567890)}},
+		Tuple{Tuple{int64(1234567890), int64(1234567890)}},
+		Map{{Key: int64(1234567890), Value: int64(1234567890)}},
 		Improper{Elems: List{int64(1234567890), int64(1234567890)}, Tail: Atom("a")},
 	} {
 		all := Format(term)
