@@ -65,7 +65,7 @@ func TestOutsidePID1OnlyWhatDescendsFromTheAgentIsSignalled(t *testing.T) {
 	bystander := `(trap 'echo "a bystander heard TERM"' TERM; trap 'echo "a bystander heard CONT"' CONT; while :; do sleep 0.05; done) &`
 	r := start(t, scene{
 		launch: beside, before: []string{bystander}, flags: []string{"--grace", "200ms"},
-		command: shell(`(trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done) & trap 'exit 4' USR1; while :; do sleep 0.05; done`),
+		command: shell(`trap 'exit 4' USR1; (trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done) & while :; do sleep 0.05; done`),
 	})
 	r.expect("ready")
 	var agent int
