@@ -12,7 +12,7 @@
 //     shows.
 //   - orphans: a thousand that are killed at once. Their rate is from the kill until the last one is reaped,
 //     the kernel's own work included; the CPU time is the init's alone.
-//   - idle: VmRSS and RssAnon of the init while its child waits, and its context switches a second.
+//   - idle: VmRSS and RssAnon of the init while its child waits, and how often it wakes up.
 //
 // The agent is built for the run unless -agent names one. With -otp a last row has what the agent holds when it
 // keeps an idle node, in a container. A subject that is not installed, or cannot run, has a row that says so.

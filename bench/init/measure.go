@@ -140,12 +140,28 @@ func (s *subject) reaps(pid, _ int) error {
 
 // idles watches the init while nothing happens.
 func (s *samples) idles(pid int, length time.Duration) error {
-	before := switches(pid)
-	<-time.After(length) // how often it wakes up meanwhile is what is measured
-	s.wakeups = append(s.wakeups, float64(switches(pid)-before)/length.Seconds())
+	s.wakeups = append(s.wakeups, wakeups(pid, length)/length.Seconds())
 	rss, anon, err := memory(pid)
 	s.rss, s.anon = append(s.rss, rss), append(s.anon, anon)
 	return err
+}
+
+// wakeups counts how often an init that slept did something. What its threads do within a moment is one: a Go runtime
+// that wakes up switches between several.
+func wakeups(pid int, length time.Duration) (count float64) {
+	const moment = 20 * time.Millisecond
+	awake, before := false, switches(pid)
+	look := time.NewTicker(moment)
+	defer look.Stop()
+	for range int(length / moment) {
+		<-look.C
+		now := switches(pid)
+		if now != before && !awake {
+			count++
+		}
+		awake, before = now != before, now
+	}
+	return count
 }
 
 func median(list []float64) float64 { return quantile(list, 0.5) }
