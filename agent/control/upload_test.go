@@ -11,34 +11,34 @@ import (
 	"time"
 )
 
-func TestAStalledUploadEnds(t *testing.T) {
+// uploaded is how an upload of this body ends for the agent.
+func uploaded(t *testing.T, stall time.Duration, body io.Reader) error {
+	t.Helper()
 	read := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond))
+		_, err := io.Copy(io.Discard, newUpload(w, r, stall))
 		read <- err
 	}))
 	defer server.Close()
-	body, stalled := io.Pipe()
-	defer stalled.Close()
-	go io.WriteString(stalled, "the beginning of a package")
 	go func() {
 		resp, err := server.Client().Post(server.URL, "application/gzip", body)
 		if err == nil {
 			resp.Body.Close()
 		}
 	}()
-	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+	return <-read
+}
+
+func TestAStalledUploadEnds(t *testing.T) {
+	body, stalled := io.Pipe()
+	defer stalled.Close()
+	go io.WriteString(stalled, "the beginning of a package")
+	if err := uploaded(t, 50*time.Millisecond, body); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAnUploadThatTricklesEnds(t *testing.T) {
-	read := make(chan error, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.Copy(io.Discard, newUpload(w, r, 100*time.Millisecond))
-		read <- err
-	}))
-	defer server.Close()
 	body, trickle := io.Pipe()
 	over := make(chan struct{})
 	go func() {
@@ -49,13 +49,7 @@ func TestAnUploadThatTricklesEnds(t *testing.T) {
 			}
 		}
 	}()
-	go func() {
-		resp, err := server.Client().Post(server.URL, "application/gzip", body)
-		if err == nil {
-			resp.Body.Close()
-		}
-	}()
-	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := uploaded(t, 100*time.Millisecond, body); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	body.Close()
