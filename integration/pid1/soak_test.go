@@ -35,7 +35,7 @@ func take(s *ship.Ship) (m sample) {
 // TestWhatPID1HoldsStaysFlat has an orphan and a question a second, and upgrades and rollbacks in turn. AGENT_TEST_SOAK
 // says how long.
 func TestWhatPID1HoldsStaysFlat(t *testing.T) {
-	length := 40 * time.Second
+	length := 2 * time.Minute
 	if text := os.Getenv("AGENT_TEST_SOAK"); text != "" {
 		var err error
 		if length, err = time.ParseDuration(text); err != nil {
