@@ -235,6 +235,6 @@ func TestAnyCrashLeavesACompleteRelease(t *testing.T) {
 
 // lessGarbage spends memory for speed.
 func lessGarbage(t *testing.T) {
-	before := debug.SetGCPercent(400)
+	before := debug.SetGCPercent(1600)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 }

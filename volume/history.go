@@ -60,8 +60,7 @@ func (v *Volume) appendHistory(line []byte, durable bool) error {
 	return err
 }
 
-// turnHistory begins a new file where the last one is full. The first line of that makes the names of both durable; a crash
-// before it leaves no newer half, or the two as they were.
+// turnHistory makes the last file the older half where it is full. All of it is durable before a new one takes its name.
 func (v *Volume) turnHistory() error {
 	info, err := v.disk.Lstat(v.historyPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +69,19 @@ func (v *Volume) turnHistory() error {
 	if err != nil || v.historyLost || info.Size() < v.history {
 		return err
 	}
-	return v.disk.Rename("turn the history", v.historyPath(), v.olderHistoryPath())
+	s := v.step("turn the history")
+	f, err := s.Append(s.name, v.historyPath(), 0o600)
+	if err != nil {
+		return err
+	}
+	if err := closeSynced(f, nil); err != nil {
+		v.historyLost = true
+		return err
+	}
+	if err := s.Rename(s.name, v.historyPath(), v.olderHistoryPath()); err != nil {
+		return err
+	}
+	return s.SyncDir(s.name, v.agentPath())
 }
 
 // rewriteHistory begins a new file: of the one before it some lines may never reach the disk, whatever a second fsync says.

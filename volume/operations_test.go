@@ -45,6 +45,7 @@ var operations = []operation{
 	}},
 	{"derive", torn, func(r *run) error { return r.v.Derive("1.0.0") }},
 	{"history", seededVolume, func(r *run) error { return errors.Join(r.history(), r.history(), r.history()) }},
+	{"turn the history", seededVolume, (*run).turnHistory},
 	{"rewrite the history", seededVolume, func(r *run) error {
 		r.v.historyLost = true
 		return r.history()
@@ -118,3 +119,15 @@ func (r *run) repair() error {
 }
 
 func torn(r *run) error { return errors.Join(r.startOnce(), r.scribble("[{rel")) }
+
+// turnHistory records a line that is durable with the next one, which begins a new file.
+func (r *run) turnHistory() error {
+	err := r.v.RecordHistory(map[string]int{"n": r.lines}, false)
+	r.v.history = 1
+	err = errors.Join(err, r.v.RecordHistory(map[string]int{"n": r.lines + 1}, true))
+	r.v.history = historyBytes
+	if err == nil {
+		r.lines += 2
+	}
+	return errors.Join(err, r.history())
+}

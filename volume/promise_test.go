@@ -113,6 +113,9 @@ func (v *Volume) expectedNames() []string {
 	} {
 		add(name)
 	}
+	if _, err := v.disk.Lstat(v.olderHistoryPath()); err == nil {
+		add(".agent/history.old.jsonl")
+	}
 	for version, r := range v.st.Releases {
 		manifest, _ := readFile(v.disk, v.Path(releaseDir, version, manifestName))
 		entries, _ := decodeManifest(manifest)

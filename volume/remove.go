@@ -85,9 +85,9 @@ func (v *Volume) collect() ([]string, error) {
 }
 
 // Recover takes away what a crash left half done: stages, trash, packages that were not received completely
-// or lead to no release, releases that were given up before they ever booted, and trees that belong to none. Each line of the report is one thing that was found.
-// What can be done is done, whatever else fails. What to boot is not decided here. It must not run beside a Receive
-// or a Stage.
+// or lead to no release, releases that were given up before they ever booted, and trees that belong to none. Each line
+// of the report is one thing that was found. What can be done is done, whatever else fails. What to boot is not decided
+// here. It must not run beside a Receive or a Stage.
 func (v *Volume) Recover() (report []string, err error) {
 	v.work.Lock()
 	defer v.work.Unlock()
