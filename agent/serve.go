@@ -141,10 +141,7 @@ func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
 	if err != nil {
 		return "", &api.Error{Code: api.CodeBadRequest, Message: err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
 	}
-	timeout := min(req.Timeout, rpcMaxTimeout)
-	if timeout <= 0 {
-		timeout = rpcTimeout
-	}
+	timeout := callTimeout(req.Timeout)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	node, err := a.keeper.current()
@@ -165,6 +162,14 @@ func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
 	return result, nil
 }
 
+// callTimeout is how long a call may take for which the caller wants to wait so long.
+func callTimeout(wanted time.Duration) time.Duration {
+	if wanted <= 0 {
+		return rpcTimeout
+	}
+	return min(wanted, rpcMaxTimeout)
+}
+
 func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 	var bad *rpc.BadRPCError
 	switch {
@@ -178,10 +183,14 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 	case errors.Is(err, rpc.ErrNotSent):
 		return &api.Error{Code: api.CodeNodeDown, Message: err.Error(), State: "the function was not called"}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &api.Error{
+		e := &api.Error{
 			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),
-			State: "it may still run in the node", Hint: "--timeout allows more",
+			State: "it may still run in the node",
 		}
+		if timeout < rpcMaxTimeout {
+			e.Hint = fmt.Sprintf("--timeout allows more, up to %s", rpcMaxTimeout)
+		}
+		return e
 	}
 	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
 }

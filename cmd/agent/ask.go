@@ -157,7 +157,7 @@ in one word of the shell.
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Second, "how long to wait for the result")
+	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Second, "how long to wait for the result, an hour at most")
 	return cmd
 }
 

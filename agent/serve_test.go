@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"theseus/agent/api"
+	"theseus/rpc"
+	"theseus/rpc/term"
+)
+
+func TestACallThatIsLateIsToldFromOneThatWasNotMade(t *testing.T) {
+	late := context.DeadlineExceeded
+	for _, c := range []struct {
+		err                 error
+		wanted              time.Duration
+		code, message, hint string
+	}{
+		{fmt.Errorf("%w: %w", rpc.ErrUnknownOutcome, late), time.Minute, api.CodeTimeout, "cannot tell what became of m:f: no answer within 1m0s", "--timeout allows more, up to 1h0m0s"},
+		{fmt.Errorf("%w: %w", rpc.ErrUnknownOutcome, late), 2 * time.Hour, api.CodeTimeout, "cannot tell what became of m:f: no answer within 1h0m0s", ""},
+		{fmt.Errorf("%w: %w", rpc.ErrUnknownOutcome, late), 0, api.CodeTimeout, "cannot tell what became of m:f: no answer within 15s", "--timeout allows more, up to 1h0m0s"},
+		{fmt.Errorf("%w: %w", rpc.ErrNotSent, late), time.Minute, api.CodeNodeDown, "the call was not sent: context deadline exceeded", ""},
+	} {
+		got := rpcError(api.RPCRequest{Module: "m", Function: "f"}, callTimeout(c.wanted), c.err)
+		if got.Code != c.code || got.Message != c.message || got.Hint != c.hint {
+			t.Errorf("%v: %+v", c.err, got)
+		}
+	}
+}
+
+func TestArgumentsMayEndWithAPeriod(t *testing.T) {
+	for text, want := range map[string][]term.Term{
+		"": nil, "[]": {}, "[].": {}, "[1, a]": {int64(1), term.Atom("a")}, "[1, a]. ": {int64(1), term.Atom("a")}, `"ab"`: {int64('a'), int64('b')},
+	} {
+		got, err := parseArgs(text)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%q: %v\n%s", text, err, diff)
+		}
+	}
+	for _, text := range []string{"[]..", "[] []", "{a}", "[1", "."} {
+		if got, err := parseArgs(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+func TestAnUpgradeWhosePackageIsOnTheWayLeadsNowhereYet(t *testing.T) {
+	for want, u := range map[string]api.Upgrade{
+		"7 from 1.0.0 is requested, its package is on the way": {ID: "7", State: "requested", From: "1.0.0"},
+		"7 from 1.0.0 to 1.1.0 is checked":                     {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
+	} {
+		if got := u.String(); got != want {
+			t.Errorf("got %q", got)
+		}
+	}
+}
