@@ -14,8 +14,10 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"theseus/agent/api"
 )
@@ -188,8 +190,11 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	query := r.URL.Query()
 	req := api.UpgradeRequest{Name: query.Get("name"), SHA256: query.Get("sha256"), Size: max(r.ContentLength, 0)}
-	if req.Name == "" {
+	switch {
+	case req.Name == "":
 		req.Name = "the package"
+	case strings.ContainsFunc(req.Name, unprintable):
+		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read name=" + strconv.Quote(req.Name) + ": it has characters that are none of a name"}
 	}
 	if text := query.Get("restart"); text != "" {
 		restart, err := strconv.ParseBool(text)
@@ -219,6 +224,9 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	req.Signature = string(signature)
 	return req, nil
 }
+
+// unprintable characters in a name would give orders to the terminals on which messages with it are read.
+func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
 func (s *server) rollback(w http.ResponseWriter, r *http.Request) {
 	req, ok := read[api.RollbackRequest](w, r)

@@ -35,16 +35,16 @@ func (c *cli) tellStatus(s api.Status) {
 	fmt.Fprintf(w, "release\t%s %s (%s)\n", s.Release.Name, s.Release.Version, s.Release.Status)
 	fmt.Fprintf(w, "node\t%s %s%s\n", state(s.Node), s.Node.Name, pid(s.Node))
 	if n := s.Node.Notice; n != nil {
-		fmt.Fprintf(w, "says\t%s\n", says(*n))
+		fmt.Fprintf(w, "says\t%s\n", printable(says(*n)))
 	}
 	if r := s.Node.Restarts; r.Count > 0 {
-		fmt.Fprintf(w, "restarts\t%d, the last %s ago: %s\n", r.Count, time.Since(r.At).Round(time.Second), r.Last)
+		fmt.Fprintf(w, "restarts\t%d, the last %s ago: %s\n", r.Count, time.Since(r.At).Round(time.Second), printable(r.Last))
 	}
 	fmt.Fprintf(w, "boots next\t%s\n", s.Volume.Current)
 	if s.Volume.Previous != "" {
 		fmt.Fprintf(w, "rollback to\t%s\n", s.Volume.Previous)
 	}
-	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, s.Boot.Reason)
+	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, printable(s.Boot.Reason))
 	if s.Upgrade != nil {
 		fmt.Fprintf(w, "upgrade\t%s\n", s.Upgrade)
 	}
@@ -101,7 +101,7 @@ old was permanent before, unpacked was not.
 			defer w.Flush()
 			fmt.Fprintln(w, "NAME\tVERSION\tSTATUS\tERTS\tUNPACKED\tSHA256\tSIGNED BY\tFAILED")
 			for _, r := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, r.Status, r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, r.Failed)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, r.Status, r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, printable(r.Failed))
 			}
 			return nil
 		},

@@ -53,7 +53,7 @@ func (h lineHandler) WithGroup(string) slog.Handler { return h }
 // attr quotes what could be taken for another line or another attribute.
 func attr(a slog.Attr) string {
 	value := a.Value.Resolve().String()
-	if strings.ContainsAny(value, " \"=\n\r\t\x1b") || value == "" {
+	if strings.ContainsAny(value, " \"=") || value != printable(value) || value == "" {
 		value = fmt.Sprintf("%q", value)
 	}
 	return " " + a.Key + "=" + value

@@ -19,6 +19,16 @@ func TestNobodysTextIsAnOrderToTheTerminalOrALineOfTheAgents(t *testing.T) {
 			t.Errorf("%s says %q", name, text)
 		}
 	}
+	var stdout bytes.Buffer
+	(&cli{stdout: &stdout}).tellStatus(api.Status{
+		Boot: api.Boot{Reason: forged}, Node: api.Node{Notice: &api.Notice{Status: forged}, Restarts: api.Restarts{Count: 1, Last: forged}},
+	})
+	if text := stdout.String(); strings.Count(text, "\n") != 7 || strings.ContainsAny(text, "\x1b\u202e") {
+		t.Errorf("the status says %q", text)
+	}
+	if got := attr(slog.String("slogan", "\u009b2J")); got != ` slogan="\u009b2J"` {
+		t.Errorf("an attribute is %q", got)
+	}
 	if got := printable(`"C:\temp" – fertig`); got != `"C:\temp" – fertig` {
 		t.Errorf("what is harmless becomes %s", got)
 	}

@@ -74,7 +74,7 @@ func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) 
 		return err
 	}
 	defer pkg.Close()
-	req.Name = filepath.Base(path)
+	req.Name = printable(filepath.Base(path))
 	if path == "-" {
 		req.Name = "standard input"
 	} else if info, err := pkg.(*os.File).Stat(); err == nil && info.Mode().IsRegular() {

@@ -223,7 +223,7 @@ func (v verified) tell(out io.Writer) {
 	}
 	fmt.Fprintf(w, "release\t%s %s, %d applications, %s unpacked\n", v.Release.Name, v.Release.Version, v.Release.Applications, size(float64(v.Release.Size)))
 	fmt.Fprintf(w, "erts\t%s, %s\n", v.Release.ERTS, from)
-	fmt.Fprintf(w, "relup\t%s\n", v.Relup)
+	fmt.Fprintf(w, "relup\t%s\n", printable(v.Relup.String()))
 	if len(v.Skipped) > 0 {
 		fmt.Fprintf(w, "left out\t%q have no place on a volume\n", v.Skipped)
 	}
