@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/readahead"
 )
 
 // unpacker writes the entries of an archive below a directory that it cannot leave, and hashes them on the
@@ -36,6 +37,9 @@ type unpacker struct {
 	bytes   int64
 }
 
+// buffersAhead are decompressed while those before them are hashed and written.
+const buffersAhead = 4
+
 // unpack reads the whole package, to the last byte of its gzip stream: five kinds of damage show only there.
 // It returns the digest of what it has read.
 func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress func(done, total int64)) (string, error) {
@@ -50,10 +54,15 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 		return "", notGzip(err)
 	}
 	unzipped.Multistream(false)
-	if err := u.readEntries(tar.NewReader(unzipped)); err != nil {
+	ahead, err := readahead.NewReaderSize(unzipped, buffersAhead, len(u.buf))
+	if err != nil {
+		return "", err
+	}
+	defer ahead.Close()
+	if err := u.readEntries(tar.NewReader(ahead)); err != nil {
 		return "", archiveError(err)
 	}
-	if err := readEnd(unzipped, stream); err != nil {
+	if err := readEnd(ahead, stream); err != nil {
 		return "", archiveError(err)
 	}
 	if err := u.makeLinks(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,7 @@ func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes i
 	source := &meter{r: r, interrupted: ctx.Err, limit: v.Limits.PackageBytes, progress: progress}
 	sum := sha256.New()
 	_, err = io.CopyBuffer(io.MultiWriter(f, sum), source, make([]byte, v.buffer))
-	pkg := Package{Digest: hex.EncodeToString(sum.Sum(nil)), Size: source.n}
+	pkg := Package{Digest: hex.EncodeToString(sum.Sum(nil)), Size: source.n.Load()}
 	end := closeUnsynced
 	if _, missing := v.disk.Lstat(v.packagePath(pkg.Digest)); missing == nil {
 		end = closeSynced
@@ -91,7 +92,8 @@ func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(er
 type meter struct {
 	r           io.Reader
 	interrupted func() error
-	n, limit    int64
+	n           atomic.Int64
+	limit       int64
 	progress    func(int64)
 }
 
@@ -100,12 +102,12 @@ func (m *meter) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := m.r.Read(p)
-	m.n += int64(n)
-	if m.n > m.limit {
+	read := m.n.Add(int64(n))
+	if read > m.limit {
 		return n, refuse(TooLarge, "the package is larger than %d bytes", m.limit)
 	}
 	if m.progress != nil && n > 0 {
-		m.progress(m.n)
+		m.progress(read)
 	}
 	return n, err
 }

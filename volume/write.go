@@ -155,7 +155,7 @@ func (u *unpacker) checkSize() error {
 	if u.bytes > u.limits.UnpackedBytes {
 		return refuse(TooLarge, "the package unpacks to more than %d bytes", u.limits.UnpackedBytes)
 	}
-	if u.bytes > freeRatioBytes && u.bytes > u.limits.Ratio*u.source.n {
+	if u.bytes > freeRatioBytes && u.bytes > u.limits.Ratio*u.source.n.Load() {
 		return refuse(TooLarge, "the package unpacks to more than %d times its size", u.limits.Ratio)
 	}
 	return nil

@@ -239,28 +239,18 @@ func TestANodeThatStandsStillForAMomentIsNotRestarted(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=10ms")
 		node := s.Status().Node
-		still := func(length time.Duration, stop, on func() (string, error)) {
-			_, err := stop()
-			s.Must(err)
-			<-time.After(length) // how long it stands still is what is tested
-			_, err = on()
-			s.Must(err)
+		still := func(length time.Duration, stop, on func()) {
+			stop()
+			last(t, length)
+			on()
 			s.Serves(images.Seed)
-		}
-		docker := func(verb string) func() (string, error) {
-			return func() (string, error) { return docker.Output(t.Context(), verb, s.ID) }
-		}
-		signal := func(name string) func() (string, error) {
-			return func() (string, error) {
-				return s.Output(t.Context(), "sh", "-c", fmt.Sprint("kill -", name, " ", node.PID))
-			}
 		}
 		pause := 5 * time.Second
 		if set.OTP == "27" { // on one, long enough for distribution and heart to take it for silence
 			pause = 65 * time.Second
 		}
-		still(pause, docker("pause"), docker("unpause"))
-		still(5*time.Second, signal("STOP"), signal("CONT"))
+		still(pause, s.Pause, s.Unpause)
+		still(5*time.Second, func() { tellNode(s, "STOP") }, func() { tellNode(s, "CONT") })
 		if now := s.Status().Node; now.PID != node.PID || now.Restarts.Count != 0 {
 			t.Errorf("the node is %+v, was %+v", now, node)
 		}

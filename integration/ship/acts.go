@@ -2,6 +2,7 @@ package ship
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,15 +29,41 @@ func (s *Ship) Tells(kind string) {
 // AwaitEvent waits until the history tells of it.
 func (s *Ship) AwaitEvent(kind string) {
 	s.T.Helper()
+	s.AwaitEvents(kind, 1)
+}
+
+// AwaitEvents waits until the history tells of so many.
+func (s *Ship) AwaitEvents(kind string, number int) {
+	s.T.Helper()
 	deadline := time.Now().Add(Patience)
 	for time.Now().Before(deadline) {
+		seen := 0
 		for _, e := range s.History() {
 			if e.Kind == kind {
-				return
+				seen++
 			}
 		}
+		if seen >= number {
+			return
+		}
 	}
-	s.T.Fatalf("no event %s within %s\n%s", kind, Patience, s.Logs(s.T.Context()))
+	s.T.Fatalf("no %d events %s within %s\n%s", number, kind, Patience, s.Logs(s.T.Context()))
+}
+
+// Pause freezes the container. On a busy machine the freezer of cgroups v1 gives up now and then.
+func (s *Ship) Pause() {
+	s.T.Helper()
+	s.Must(s.Await(s.T.Context(), "the pause", Patience, func(ctx context.Context) error {
+		_, err := docker.Output(ctx, "pause", s.ID)
+		return err
+	}))
+}
+
+// Unpause lets the container go on.
+func (s *Ship) Unpause() {
+	s.T.Helper()
+	_, err := docker.Output(s.T.Context(), "unpause", s.ID)
+	s.Must(err)
 }
 
 // KillNode kills the BEAM.
