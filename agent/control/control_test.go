@@ -371,6 +371,24 @@ func TestTheSocketOfADeadAgentIsReplaced(t *testing.T) {
 	l.Close()
 }
 
+func TestASocketThatIsTakenAwayIsMadeAnew(t *testing.T) {
+	socket := serve(t, own(), &fake{status: api.Status{Release: api.Release{Name: "demo"}}})
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for range again.C {
+		status, err := api.NewClient(socket).Status(t.Context())
+		if err == nil && status.Release.Name == "demo" {
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAnOpenStreamDoesNotHoldUpTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
 	l, err := control.Listen(t.Context(), path)

@@ -2,16 +2,30 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
 	"time"
 )
 
+// Socket is the control socket under its name.
+type Socket struct {
+	*net.UnixListener
+	path string
+}
+
+// gone tells whether somebody has taken the name away, as a cleaner of /run does: nobody could ask any more.
+func (s *Socket) gone() bool {
+	_, err := os.Lstat(s.path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // Listen makes the socket. It appears under its name with its mode, at once; one that another agent answers
 // on is not taken away, one that a dead agent left behind is.
-func Listen(ctx context.Context, path string) (*net.UnixListener, error) {
+func Listen(ctx context.Context, path string) (*Socket, error) {
 	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("cannot listen on %s: another agent answers there", path)
@@ -32,5 +46,5 @@ func Listen(ctx context.Context, path string) (*net.UnixListener, error) {
 		os.Remove(temp)
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
-	return l, nil
+	return &Socket{l, path}, nil
 }

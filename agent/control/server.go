@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -47,11 +46,13 @@ const (
 	maxWaiting    = 4                      // such results
 	largeTimeout  = time.Minute            // for one of them to be read
 	healthTimeout = 3 * time.Second        // for the node's answer
+	lookInterval  = 5 * time.Second        // until a socket that was taken away is missed
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
 )
 
-// Serve answers requests on l until ctx is done, then gives open streams a moment to end.
-func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log *slog.Logger) error {
+// Serve answers requests on the socket until ctx is done, then gives open streams a moment to end. A socket whose name
+// was taken away is made anew.
+func Serve(ctx context.Context, l *Socket, policy Policy, agent Agent, log *slog.Logger) error {
 	s := &server{agent: agent, log: log, waiting: make(chan struct{}, maxWaiting)}
 	srv := &http.Server{
 		Handler: s.guard(s.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
@@ -68,12 +69,49 @@ func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log 
 			srv.Close()
 		}
 	}()
-	err := srv.Serve(l)
-	if errors.Is(err, http.ErrServerClosed) {
-		<-closed
-		return nil
+	for {
+		next := make(chan *Socket, 1)
+		watching, end := context.WithCancel(ctx)
+		go func() { next <- s.replacement(watching, l) }()
+		err := srv.Serve(l)
+		end()
+		fresh := <-next
+		switch {
+		case errors.Is(err, http.ErrServerClosed):
+			<-closed
+			return nil
+		case fresh == nil:
+			return err
+		}
+		l = fresh
 	}
-	return err
+}
+
+// replacement makes the socket anew when its name is gone, and closes the old one. It is nil when ctx ends before.
+func (s *server) replacement(ctx context.Context, l *Socket) *Socket {
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		if !l.gone() {
+			continue
+		}
+		fresh, err := Listen(ctx, l.path)
+		if err == nil {
+			s.log.Warn("the control socket was taken away, and is made anew", "path", l.path)
+			l.Close()
+			return fresh
+		}
+		if text := err.Error(); text != said {
+			said = text
+			s.log.Error("the control socket was taken away, and cannot be made anew", "err", err)
+		}
+	}
 }
 
 type server struct {
