@@ -180,6 +180,8 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 			Code: api.CodeTooLarge, Message: err.Error(), State: "the function was called",
 			Hint: "have the node return less, or write it to a file",
 		}
+	case errors.Is(err, rpc.ErrNoTerm):
+		return &api.Error{Code: api.CodeBadRequest, Message: err.Error(), State: "the function was not called"}
 	case errors.Is(err, rpc.ErrNotSent):
 		return &api.Error{Code: api.CodeNodeDown, Message: err.Error(), State: "the function was not called"}
 	case errors.Is(err, context.DeadlineExceeded):

@@ -23,6 +23,7 @@ func TestACallThatIsLateIsToldFromOneThatWasNotMade(t *testing.T) {
 		{fmt.Errorf("%w: %w", rpc.ErrUnknownOutcome, late), time.Minute, api.CodeTimeout, "cannot tell what became of m:f: no answer within 1m0s", "--timeout allows more, up to 1h0m0s"},
 		{fmt.Errorf("%w: %w", rpc.ErrUnknownOutcome, late), 2 * time.Hour, api.CodeTimeout, "cannot tell what became of m:f: no answer within 1h0m0s", ""},
 		{fmt.Errorf("%w: %w", rpc.ErrUnknownOutcome, late), 0, api.CodeTimeout, "cannot tell what became of m:f: no answer within 15s", "--timeout allows more, up to 1h0m0s"},
+		{fmt.Errorf("%w: %w", rpc.ErrNotSent, rpc.ErrNoTerm), time.Minute, api.CodeBadRequest, "the call was not sent: an argument is no term", ""},
 		{fmt.Errorf("%w: %w", rpc.ErrNotSent, late), time.Minute, api.CodeNodeDown, "the call was not sent: context deadline exceeded", ""},
 	} {
 		got := rpcError(api.RPCRequest{Module: "m", Function: "f"}, callTimeout(c.wanted), c.err)

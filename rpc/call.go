@@ -17,6 +17,8 @@ const DefaultTimeout = 30 * time.Second
 const MaxText = 16 << 20
 
 var (
+	// ErrNoTerm says that an argument is nothing that a node can be sent. It comes with ErrNotSent.
+	ErrNoTerm = errors.New("an argument is no term")
 	// ErrNotSent says that the node did not get the call, so it did not happen.
 	ErrNotSent = errors.New("the call was not sent")
 	// ErrUnknownOutcome says that the node may have got the call, but its answer was not seen. Observe the

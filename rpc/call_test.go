@@ -253,7 +253,7 @@ func TestACallThatCannotBeSentIsNotSent(t *testing.T) {
 		"an atom of 256 characters":    {t.Context(), term.Atom(strings.Repeat("a", 256))},
 		"a pid inside a list of lists": {t.Context(), term.List{term.List{term.Opaque{}}}},
 	} {
-		if _, err := n.Call(c.ctx, "erlang", "node", c.arg); !errors.Is(err, rpc.ErrNotSent) {
+		if _, err := n.Call(c.ctx, "erlang", "node", c.arg); !errors.Is(err, rpc.ErrNotSent) || errors.Is(err, rpc.ErrNoTerm) != (c.ctx == t.Context()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -244,7 +244,7 @@ func (l *link) frame(message term.Term) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	if frame, err = etf.Append(frame, message); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
+		return nil, fmt.Errorf("%w: %w: %w", ErrNotSent, ErrNoTerm, err)
 	}
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	return frame, nil
