@@ -3,6 +3,7 @@ package signals
 import (
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -39,10 +40,12 @@ func (c *child) attend(incoming <-chan os.Signal) Exit {
 	for {
 		select {
 		case sig := <-incoming:
-			if sig == unix.SIGCONT {
-				running = nil
+			for _, sig := range inOrder(sig, incoming) {
+				if sig == unix.SIGCONT {
+					running = nil
+				}
+				c.forward(sig)
 			}
-			c.forward(sig.(syscall.Signal))
 		case status := <-changes:
 			if !status.Stopped() {
 				return exitOf(status)
@@ -55,6 +58,39 @@ func (c *child) attend(incoming <-chan os.Signal) Exit {
 			c.resume()
 		}
 	}
+}
+
+// inOrder takes a signal with those that have come with it. The runtime hands on what comes at once by number, CONT before
+// any stop. To the kernel the later of the two undoes the earlier; which that was is not known any more, and a command that
+// runs though it was to stop is better than one that stops and is never continued: CONT goes last.
+func inOrder(first os.Signal, incoming <-chan os.Signal) []syscall.Signal {
+	batch := []syscall.Signal{first.(syscall.Signal)}
+	for {
+		select {
+		case sig := <-incoming:
+			batch = append(batch, sig.(syscall.Signal))
+			continue
+		default:
+		}
+		break
+	}
+	continued := slices.Index(batch, unix.SIGCONT)
+	last := continued
+	for i, sig := range batch {
+		if isStop(sig) {
+			last = i
+		}
+	}
+	if 0 <= continued && continued < last {
+		batch = slices.Insert(batch, last+1, unix.SIGCONT)
+		batch = slices.Delete(batch, continued, continued+1)
+	}
+	return batch
+}
+
+// isStop tells the signals that stop a process and can be caught.
+func isStop(sig syscall.Signal) bool {
+	return sig == unix.SIGTSTP || sig == unix.SIGTTIN || sig == unix.SIGTTOU
 }
 
 // reap waits for any child, and reports what becomes of the command. It looks before it takes: a status that
@@ -101,10 +137,10 @@ func (c *child) kill(target int, sig syscall.Signal) error {
 // forward passes a signal on. A command that cannot be signalled, since it has changed its user or has
 // just ended, is not the agent's end.
 func (c *child) forward(sig syscall.Signal) {
-	switch sig {
-	case unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
+	switch {
+	case isStop(sig):
 		c.asked = true
-	case unix.SIGCONT:
+	case sig == unix.SIGCONT:
 		c.asked = false
 		if c.stopped {
 			c.resume()
