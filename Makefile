@@ -5,7 +5,7 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: shots soak raw demo test unit rpc integration images lint bench build clean
+.PHONY: many shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -26,6 +26,9 @@ rpc-%: images-%
 
 integration: $(OTPS:%=images-%) ## real containers, on each OTP
 	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -parallel 3 -timeout 40m ./integration/...
+
+many: images-$(OTP) ## a thousand upgrades and rollbacks in a row, under load
+	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_UPGRADES=1000 $(GO) test -v -count=1 -timeout 3h -run ManyUpgradesInARow ./integration/
 
 shots: images-$(OTP) ## TERM at every moment of a boot
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SHOTS=all $(GO) test -count=1 -timeout 2h -run TestTermAtAnyMoment ./integration/pid1/
