@@ -26,6 +26,8 @@ type Staged struct {
 	pkg     Package
 	dir     string
 	entries []entry         // sorted, with paths as they will be on the volume
+	code    code
+	texts   int64 // bytes of those that were read
 	present map[string]bool // trees that are on the volume already, and not in the stage
 	end     sync.Once
 	endErr  error
@@ -103,7 +105,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 		return s.volume.spaceError(err)
 	}
 	sortEntries(u.entries)
-	s.entries = u.entries
+	s.entries, s.code = u.entries, u.code
 	for top := range u.skipped {
 		s.Skipped = append(s.Skipped, top)
 	}
@@ -115,8 +117,11 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 // known before the first byte is unpacked; how many files there are is not.
 func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	var size [4]byte
+	if end, err := pkg.Seek(0, io.SeekEnd); err != nil || end < int64(len(size)) {
+		return errors.Join(err, tooShort(end))
+	}
 	if _, err := pkg.Seek(-4, io.SeekEnd); err != nil {
-		return refuse(NotAPackage, "not a tarball: it is too short")
+		return err
 	}
 	if _, err := io.ReadFull(pkg, size[:]); err != nil {
 		return err
@@ -140,6 +145,13 @@ func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	return nil
 }
 
+func tooShort(size int64) error {
+	if size == 0 {
+		return refuse(NotAPackage, "the package is empty")
+	}
+	return refuse(NotAPackage, "not a tarball: it has %d bytes", size)
+}
+
 // check makes sure that what was unpacked is one release that can boot.
 func (s *Staged) check(name string) error {
 	version, err := s.onlyVersion()
@@ -153,7 +165,7 @@ func (s *Staged) check(name string) error {
 	if err := s.placeRel(relFile); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.checkFiles, s.checkConfig, s.checkRelup, s.checkLibs} {
+	for _, check := range []func() error{s.checkFiles, s.checkConfig, s.checkRelup, s.checkLibs, s.checkCode} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -26,10 +26,14 @@ func (u *unpacker) makeDirs(name string) error {
 	return entryError(name, u.dir.Mkdir(unpackStep, name, 0o755))
 }
 
-// take refuses a second entry of the same name: where nothing is written, no file system would notice.
+// take refuses a second entry of the same name: where nothing is written, no file system would notice. Directories
+// that no entry names count as well.
 func (u *unpacker) take(name string, isDir bool) error {
 	if _, taken := u.names[name]; taken {
 		return twice(name)
+	}
+	if len(u.names) >= u.limits.Entries {
+		return u.tooMany()
 	}
 	u.names[name] = isDir
 	return nil
@@ -50,16 +54,17 @@ func entryError(name string, err error) error {
 	return err
 }
 
-func twice(name string) error { return refuse(UnsafeEntry, "the package holds %q twice", name) }
-
-func nameTooLong(name string) error {
-	return refuse(UnsafePath, "a name in the package is too long: %.200q", name)
+func twice(name string) error {
+	return refuse(UnsafeEntry, "the package holds %q twice, or as a file and as a directory", name)
 }
 
 // addLink accepts links that stay within their application: nothing else is published together. A ".." that
 // is not at the front could be the parent of where another link leads.
 func (u *unpacker) addLink(name, target string) error {
 	resolved := path.Join(path.Dir(name), target)
+	if len(target) > u.limits.NameBytes {
+		return nameTooLong(target)
+	}
 	if path.Clean(target) != target || path.IsAbs(target) || strings.ContainsFunc(target, isControl) || treeOf(resolved) != treeOf(name) {
 		return refuse(UnsafePath, "a link in the package leads out of %s: %q to %.200q", treeOf(name), name, target)
 	}
@@ -100,19 +105,29 @@ func (u *unpacker) addFile(name string, mode fs.FileMode, content io.Reader) err
 	if err != nil {
 		return err
 	}
+	if holdsCode(name) {
+		if err := u.code.note(name); err != nil {
+			return err
+		}
+	}
 	u.entries = append(u.entries, entry{Path: name, Mode: mode, Size: n, Sum: hex.EncodeToString(u.sum.Sum(nil))})
 	return nil
 }
 
 func (u *unpacker) writeFile(name string, mode fs.FileMode, content io.Reader) (int64, error) {
+	read := io.Writer(u.sum)
+	if holdsCode(name) {
+		read = io.MultiWriter(u.sum, &u.code)
+	}
+	content = struct{ io.Reader }{io.TeeReader(content, read)}
 	if !u.writes(name) {
-		return u.copy(io.Discard, content)
+		return io.CopyBuffer(struct{ io.Writer }{io.Discard}, content, u.buf)
 	}
 	f, err := u.dir.Create(unpackStep, name, mode)
 	if err != nil {
 		return 0, entryError(name, err)
 	}
-	n, err := u.copy(f, content)
+	n, err := io.CopyBuffer(struct{ io.Writer }{f}, content, u.buf)
 	if err == nil {
 		err = f.Chmod(mode) // whatever the umask is
 	}
@@ -124,39 +139,4 @@ func plainMode(mode fs.FileMode) fs.FileMode {
 		return 0o755
 	}
 	return 0o644
-}
-
-// copy writes and hashes, within the limits.
-func (u *unpacker) copy(w io.Writer, r io.Reader) (int64, error) {
-	var copied int64
-	for {
-		n, err := r.Read(u.buf)
-		copied += int64(n)
-		u.bytes += int64(n)
-		if err := u.checkSize(); err != nil {
-			return copied, err
-		}
-		if n > 0 {
-			u.sum.Write(u.buf[:n])
-			if _, err := w.Write(u.buf[:n]); err != nil {
-				return copied, err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return copied, nil
-		}
-		if err != nil {
-			return copied, err
-		}
-	}
-}
-
-func (u *unpacker) checkSize() error {
-	if u.bytes > u.limits.UnpackedBytes {
-		return refuse(TooLarge, "the package unpacks to more than %d bytes", u.limits.UnpackedBytes)
-	}
-	if u.bytes > freeRatioBytes && u.bytes > u.limits.Ratio*u.source.n {
-		return refuse(TooLarge, "the package unpacks to more than %d times its size", u.limits.Ratio)
-	}
-	return nil
 }
