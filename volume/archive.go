@@ -28,7 +28,7 @@ type unpacker struct {
 	sum      hash.Hash
 	present  map[string]bool // trees of which nothing is written, because the volume has them
 	lean     bool            // nothing but releases/ is written
-	names    map[string]bool // what was seen, and the directories above it; true is a directory
+	names    map[string]int  // what was seen, and the directories above it: where in entries, aDirectory or noEntry
 	entries  []entry
 	links    []entry // made last, so that nothing is ever written through one
 	skipped  map[string]bool
@@ -80,7 +80,7 @@ func (i *inflated) Read(p []byte) (int, error) {
 	i.n += int64(n)
 	i.ended = n == 0 && errors.Is(err, io.EOF)
 	if i.n > i.limits.UnpackedBytes {
-		return n, refuse(TooLarge, "the package unpacks to more than %d bytes", i.limits.UnpackedBytes)
+		return n, i.limits.unpacksTooLarge()
 	}
 	if i.n > freeRatioBytes && i.n > i.limits.Ratio*i.source.n {
 		return n, refuse(TooLarge, "the package unpacks to more than %d times its size", i.limits.Ratio)
@@ -209,6 +209,8 @@ func (u *unpacker) readEntry(h *tar.Header, content io.Reader) error {
 		return u.makeDirs(name)
 	case tar.TypeSymlink:
 		return u.addLink(name, strings.Clone(h.Linkname))
+	case tar.TypeLink:
+		return u.addHardLink(name, h.Linkname)
 	}
 	return u.addFile(name, h.FileInfo().Mode(), content)
 }
@@ -222,7 +224,7 @@ func (u *unpacker) leaveOut(name string, kind byte) error {
 	if kind == tar.TypeSymlink || name == top {
 		return refuse(UnsafeEntry, "the package holds %q, which is no directory: it must bring what it needs, not link to it", name)
 	}
-	return u.take(name, false)
+	return u.take(name, noEntry)
 }
 
 const ertsPrefix = "erts-"

@@ -135,4 +135,3 @@ func withoutSections(head []byte) []byte {
 	}
 	return head
 }
-

@@ -32,7 +32,7 @@ func (u *unpacker) checkName(h *tar.Header) (string, error) {
 		return "", unsafeName(name, "has control characters")
 	case !fs.ValidPath(clean), clean == "." && h.Typeflag != tar.TypeDir:
 		return "", unsafeName(name, "is no plain path")
-	case len(clean) > u.limits.NameBytes:
+	case len(clean) > u.limits.NameBytes, slices.ContainsFunc(strings.Split(clean, "/"), isTooLong):
 		return "", nameTooLong(name)
 	case strings.Count(clean, "/") >= u.limits.Depth:
 		return "", refuse(UnsafePath, "a name in the package has more than %d components: %.200q", u.limits.Depth, name)
@@ -48,19 +48,20 @@ func nameTooLong(name string) error {
 	return refuse(UnsafePath, "a name in the package is too long: %.200q", name)
 }
 
+// isTooLong tells what no file system takes as one component (NAME_MAX).
+func isTooLong(component string) bool { return len(component) > 255 }
+
 // isControl finds what may change what a person reads: also the marks that turn the direction of writing, and line ends
 // that are not control characters.
 func isControl(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
 }
 
-// checkType allows files, directories and symbolic links, without special bits. Hard links and sparse files are refused
-// because no tool that makes releases writes them.
+// checkType allows files, directories and links, without special bits. Sparse files are refused because no tool that makes
+// releases writes them.
 func checkType(h *tar.Header) error {
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeDir, tar.TypeSymlink:
-	case tar.TypeLink:
-		return unsafeEntry("a hard link", h)
+	case tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeLink:
 	case tar.TypeChar, tar.TypeBlock:
 		return unsafeEntry("a device", h)
 	case tar.TypeFifo:

@@ -102,7 +102,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.n += int64(n)
 	if m.n > m.limit {
-		return n, refuse(TooLarge, "the package is larger than %d bytes", m.limit)
+		return n, Limits{PackageBytes: m.limit}.TooLarge()
 	}
 	if m.progress != nil && n > 0 {
 		m.progress(m.n)

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"theseus/volume/hostile"
+)
+
+const (
+	mostMemory = 256 << 20 // bytes of the agent's process, whatever the package
+	mostTime   = time.Minute
+)
+
+// TestEveryHostilePackageIsRefusedByTheCommand lets the real binary look at each package, in the midst of files that
+// nothing may touch.
+func TestEveryHostilePackageIsRefusedByTheCommand(t *testing.T) {
+	v := newVerifier(t)
+	for _, c := range hostile.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			status, answer := v.verify(t, c)
+			if status != exitRefused || answer.Code != c.Code || !strings.Contains(answer.Message, c.Words) {
+				t.Errorf("status %d, %s: %s; want %d, %s: %s", status, answer.Code, answer.Message, exitRefused, c.Code, c.Words)
+			}
+		})
+	}
+	t.Logf("%d packages, at most %d MiB (%s) and %s (%s)", v.packages, v.memory>>20, v.largest, v.time.Round(time.Millisecond), v.slowest)
+}
+
+func TestEveryOddButLegalPackageIsAcceptedByTheCommand(t *testing.T) {
+	v := newVerifier(t)
+	for _, c := range hostile.Legal() {
+		t.Run(c.Name, func(t *testing.T) {
+			if status, answer := v.verify(t, c); status != 0 {
+				t.Errorf("status %d, %s: %s", status, answer.Code, answer.Message)
+			}
+		})
+	}
+	t.Logf("%d packages, at most %d MiB (%s) and %s (%s)", v.packages, v.memory>>20, v.largest, v.time.Round(time.Millisecond), v.slowest)
+}
+
+// verifier runs agent verify in a directory of its own, with an OTP that is no more than directories.
+type verifier struct {
+	agent, dir string
+	base       hostile.Base
+
+	packages         int
+	memory           int64
+	time             time.Duration
+	largest, slowest string
+}
+
+type told struct{ Code, Message string }
+
+func newVerifier(t *testing.T) *verifier {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hostile") // a short name, for headers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	v := &verifier{agent: filepath.Join(t.TempDir(), "agent"), dir: dir}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", v.agent, ".").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the agent: %v\n%s", err, out)
+	}
+	v.base = hostile.Base{Name: "demo", Version: "1.1.0", ERTS: "13.1.5", Kernel: "8.5.3", Stdlib: "4.2", Outside: filepath.Join(dir, "outside")}
+	for _, name := range []string{"otp/bin", "otp/erts-13.1.5", "otp/lib/kernel-8.5.3", "otp/lib/stdlib-4.2", "outside", "tmp", "tmp/outside"} {
+		mkdir(t, filepath.Join(dir, name))
+	}
+	for _, name := range []string{"otp/bin/erl", "outside/sentinel", "tmp/outside/sentinel", "sentinel"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("sentinel"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v
+}
+
+func mkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// verify makes the package, has it looked at, and compares the directory with what it was.
+func (v *verifier) verify(t *testing.T, c hostile.Case) (status int, answer told) {
+	t.Helper()
+	file := filepath.Join(v.dir, "p.tar.gz")
+	writePackage(t, file, c, v.base)
+	before := tree(t, v.dir)
+	ctx, cancel := context.WithTimeout(t.Context(), mostTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, v.agent, "verify", "--json", file)
+	cmd.Env = []string{"PATH=" + filepath.Join(v.dir, "otp/bin"), "TMPDIR=" + filepath.Join(v.dir, "tmp"), "AGENT_PACKAGE_LIMITS=" + c.Limits}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	begun := time.Now()
+	err := cmd.Run()
+	v.measure(t, c.Name, time.Since(begun), cmd.ProcessState)
+	if diff := cmp.Diff(before, tree(t, v.dir)); diff != "" {
+		t.Errorf("files have changed:\n%s", diff)
+	}
+	status = cmd.ProcessState.ExitCode()
+	var said struct{ Error told }
+	if err := json.Unmarshal(out.Bytes(), &said); err != nil || errs.Len() > 0 {
+		t.Errorf("status %d, it says %.300q %.300q", status, out.String(), errs.String())
+	}
+	if ended := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ended) {
+		t.Error(err)
+	}
+	return status, said.Error
+}
+
+// measure holds the process to its memory and time. The memory is never less than this test's own.
+func (v *verifier) measure(t *testing.T, name string, took time.Duration, ended *os.ProcessState) {
+	t.Helper()
+	usage, ok := ended.SysUsage().(*syscall.Rusage)
+	if !ok {
+		t.Fatal("nothing is known of what it used")
+	}
+	memory := usage.Maxrss << 10
+	if memory > mostMemory {
+		t.Errorf("it took %d MiB", memory>>20)
+	}
+	v.packages++
+	if memory > v.memory {
+		v.memory, v.largest = memory, name
+	}
+	if took > v.time {
+		v.time, v.slowest = took, name
+	}
+	t.Logf("%d MiB, %s", memory>>20, took.Round(time.Millisecond))
+}
+
+func writePackage(t *testing.T, file string, c hostile.Case, base hostile.Base) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err == nil {
+		err = errors.Join(c.Write(f, base), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tree is everything below a directory: kinds, modes, owners, times, sizes, and what is in it or where it leads.
+func tree(t *testing.T, root string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		stat, content := info.Sys().(*syscall.Stat_t), ""
+		switch {
+		case d.Type()&fs.ModeSymlink != 0:
+			content, err = os.Readlink(path)
+		case d.Type().IsRegular() && info.Size() < 1<<20:
+			var text []byte
+			text, err = os.ReadFile(path)
+			content = string(text)
+		}
+		at := stat.Mtim
+		if path == filepath.Join(root, "tmp") {
+			at = syscall.Timespec{} // what is looked at was in it, and is gone
+		}
+		found[path] = fmt.Sprintf("%v %d:%d %d links, %v, %q", info.Mode(), stat.Uid, stat.Gid, stat.Nlink, at, content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
