@@ -78,7 +78,7 @@ type inflated struct {
 func (i *inflated) Read(p []byte) (int, error) {
 	n, err := i.r.Read(p)
 	i.n += int64(n)
-	i.ended = n == 0 && errors.Is(err, io.EOF)
+	i.ended = n < len(p) && errors.Is(err, io.EOF)
 	if i.n > i.limits.UnpackedBytes {
 		return n, i.limits.unpacksTooLarge()
 	}
@@ -92,18 +92,20 @@ func notGzip(magic []byte, err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return refuse(NotAPackage, "the package is empty")
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF) && bytes.HasPrefix(magic, []byte(gzipMagic)):
 		return truncated()
-	case errors.Is(err, gzip.ErrHeader):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrHeader):
 		return refuse(NotAPackage, "not a tarball: it is %s", kindOf(magic))
 	}
 	return err
 }
 
+const gzipMagic = "\x1f\x8b"
+
 // kindOf names what people take for a package.
 func kindOf(magic []byte) string {
 	for prefix, kind := range map[string]string{
-		"\x1f\x8b": "compressed with gzip, whose header cannot be read", "\x28\xb5\x2f\xfd": "compressed with zstd, not gzip",
+		gzipMagic: "compressed with gzip, whose header cannot be read", "\x28\xb5\x2f\xfd": "compressed with zstd, not gzip",
 		"\xfd7zXZ\x00": "compressed with xz, not gzip", "BZh": "compressed with bzip2, not gzip", "PK\x03\x04": "a zip archive",
 	} {
 		if bytes.HasPrefix(magic, []byte(prefix)) {
@@ -127,25 +129,31 @@ func (u *unpacker) archiveError(err error) error {
 	switch {
 	case errors.As(err, &refusal):
 		return err
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF) && !u.inflated.ended:
 		return truncated()
+	case errors.Is(err, io.ErrUnexpectedEOF) && u.seen == 0, errors.Is(err, tar.ErrHeader) && u.seen == 0:
+		return refuse(NotAPackage, "not a tarball: it does not begin with a header of a tar archive")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return u.noEnd()
 	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
 		return refuse(Damaged, "the package is damaged: %w", err)
 	case errors.Is(err, tar.ErrFieldTooLong):
 		return refuse(TooLarge, "a header of the package's tar archive is too large, behind %.200q", u.last)
-	case errors.Is(err, tar.ErrHeader) && u.seen == 0:
-		return refuse(NotAPackage, "not a tarball: it does not begin with a header of a tar archive")
 	case errors.Is(err, tar.ErrHeader):
 		return refuse(Damaged, "the package is damaged: a header of its tar archive cannot be read, behind %.200q", u.last)
 	}
 	return err
 }
 
+func (u *unpacker) noEnd() error {
+	return refuse(Truncated, "the package ends too early: its tar archive has no end, behind %.200q", u.last)
+}
+
 // readEnd makes sure that the tar archive has its end, nothing but padding follows that, and nothing at all the
 // gzip stream.
 func (u *unpacker) readEnd(stream *bufio.Reader) error {
 	if u.inflated.ended {
-		return refuse(Truncated, "the package ends too early: its tar archive has no end, behind %.200q", u.last)
+		return u.noEnd()
 	}
 	for {
 		n, err := u.inflated.Read(u.buf)

@@ -66,6 +66,9 @@ func (s *Staged) findRel(version, name string) (string, error) {
 				s.Release = r
 				return e.Path, nil
 			}
+			if refusal, is := errors.AsType[*PackageError](err); is && refusal.Code == TooLarge {
+				return "", err
+			}
 			if unusable == nil {
 				unusable = err
 			}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,7 +98,7 @@ func (v *verifier) verify(t *testing.T, c hostile.Case) (status int, answer told
 	t.Helper()
 	file := filepath.Join(v.dir, "p.tar.gz")
 	writePackage(t, file, c, v.base)
-	before := tree(t, v.dir)
+	before := v.tree(t)
 	ctx, cancel := context.WithTimeout(t.Context(), mostTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, v.agent, "verify", "--json", file)
@@ -110,7 +108,7 @@ func (v *verifier) verify(t *testing.T, c hostile.Case) (status int, answer told
 	begun := time.Now()
 	err := cmd.Run()
 	v.measure(t, c.Name, time.Since(begun), cmd.ProcessState)
-	if diff := cmp.Diff(before, tree(t, v.dir)); diff != "" {
+	if diff := cmp.Diff(before, v.tree(t)); diff != "" {
 		t.Errorf("files have changed:\n%s", diff)
 	}
 	status = cmd.ProcessState.ExitCode()
@@ -156,34 +154,9 @@ func writePackage(t *testing.T, file string, c hostile.Case, base hostile.Base) 
 	}
 }
 
-// tree is everything below a directory: kinds, modes, owners, times, sizes, and what is in it or where it leads.
-func tree(t *testing.T, root string) map[string]string {
+func (v *verifier) tree(t *testing.T) map[string]string {
 	t.Helper()
-	found := map[string]string{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		stat, content := info.Sys().(*syscall.Stat_t), ""
-		switch {
-		case d.Type()&fs.ModeSymlink != 0:
-			content, err = os.Readlink(path)
-		case d.Type().IsRegular() && info.Size() < 1<<20:
-			var text []byte
-			text, err = os.ReadFile(path)
-			content = string(text)
-		}
-		at := stat.Mtim
-		if path == filepath.Join(root, "tmp") {
-			at = syscall.Timespec{} // what is looked at was in it, and is gone
-		}
-		found[path] = fmt.Sprintf("%v %d:%d %d links, %v, %q", info.Mode(), stat.Uid, stat.Gid, stat.Nlink, at, content)
-		return err
-	})
+	found, err := hostile.Tree(v.dir, "tmp")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 const (
 	behindGzip = "something follows the end of its gzip stream"
 	behindTar  = "something follows the end of its tar archive"
+	endsEarly  = "ends too early: it was not copied completely"
 	noEnd      = "its tar archive has no end, behind"
 )
 
@@ -42,7 +43,7 @@ func damage() []Case {
 	spoilt("gzip-and-garbage", "damaged", behindGzip, func(b []byte) []byte { return append(b, "garbage"...) })
 	spoilt("gzip-and-zeros", "damaged", behindGzip, func(b []byte) []byte { return append(b, make([]byte, 4096)...) })
 	spoilt("gzip-in-gzip", "not-a-package", "does not begin with a header of a tar archive", func(b []byte) []byte { return zip(string(b)) })
-	spoilt("gzip-in-two-members", "truncated", "ends too early", func(b []byte) []byte {
+	spoilt("gzip-in-two-members", "truncated", noEnd, func(b []byte) []byte {
 		tar := unzip(b)
 		return append(zip(tar[:len(tar)/2]), zip(tar[len(tar)/2:])...)
 	})
@@ -71,14 +72,14 @@ func tarDamage() []Case {
 	const blocks = 1024 // that end an archive
 	return []Case{
 		inner("of-end-alone", "not-a-package", "the package holds no files", func(string) string { return pad("", blocks) }),
-		inner("cut-in-a-header", "truncated", endsEarly, func(tar string) string { return tar[:700] }),
-		inner("cut-in-the-middle", "truncated", "ends too early", func(tar string) string { return tar[:len(tar)/2+100] }),
-		inner("cut-in-a-file", "truncated", endsEarly, func(tar string) string { return tar[:strings.Index(tar, "data data")+100] }),
-		inner("cut-in-the-padding", "truncated", endsEarly, func(tar string) string { return tar[:strings.Index(tar, "-name n@")+20] }),
+		inner("cut-in-a-header", "truncated", noEnd, func(tar string) string { return tar[:700] }),
+		inner("cut-in-the-middle", "truncated", noEnd, func(tar string) string { return tar[:len(tar)/2+100] }),
+		inner("cut-in-a-file", "truncated", noEnd, func(tar string) string { return tar[:strings.Index(tar, "data data")+100] }),
+		inner("cut-in-the-padding", "truncated", noEnd, func(tar string) string { return tar[:strings.Index(tar, "-name n@")+20] }),
 		inner("without-end", "truncated", noEnd, func(tar string) string { return tar[:len(tar)-blocks] }),
 		inner("with-half-an-end", "truncated", noEnd, func(tar string) string { return tar[:len(tar)-blocks/2] }),
-		inner("with-a-cut-end", "truncated", "ends too early", func(tar string) string { return tar[:len(tar)-100] }),
-		inner("end-in-the-middle", "damaged", "", func(tar string) string { return tar[:1024] + pad("", 512) + tar[1024:] }),
+		inner("with-a-cut-end", "truncated", noEnd, func(tar string) string { return tar[:len(tar)-100] }),
+		inner("end-in-the-middle", "damaged", damagedHeader, func(tar string) string { return tar[:1024] + pad("", 512) + tar[1024:] }),
 		inner("and-garbage", "damaged", behindTar, func(tar string) string { return tar + "garbage" }),
 		inner("and-another", "damaged", behindTar, func(tar string) string { return tar + tar }),
 		inner("and-garbage-far-behind", "damaged", behindTar, func(tar string) string { return tar + pad("", 1<<20) + "x" }),

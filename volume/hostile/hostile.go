@@ -19,6 +19,7 @@ type Case struct {
 	Code   string // of the refusal; empty: it is accepted
 	Words  string // in the refusal
 	Limits string // AGENT_PACKAGE_LIMITS
+	Many   bool   // so many files that writing them takes a minute, which agent verify does not
 
 	build func(p *pkg)
 	spoil func(whole []byte) []byte // done to the compressed bytes

@@ -22,7 +22,6 @@ func releases() []Case {
 		lacks("without-config", "bad-config", "it has no sys.config", "sys.config"),
 		lacks("without-app-file", "incomplete", "it lacks lib/", ".app"),
 		lacks("without-the-application", "needs-image", "which neither the package nor the image has", "lib/"),
-		lacks("without-all-but-one-file", "no-rel", "there is no releases/<version>/", "e"),
 		adds("two-of-them", "wrong-version", "more than one release", func(p *pkg) { p.file("releases/9.9.9/start.boot", "boot") }),
 		adds("a-directory-for-the-cookie", "wrong-version", "more than one release", func(p *pkg) { p.file("releases/COOKIE/x", "x") }),
 		adds("a-directory-for-the-records", "wrong-version", "more than one release", func(p *pkg) { p.file("releases/RELEASES/x", "x") }),
