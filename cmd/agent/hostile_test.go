@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"theseus/agent"
 	"theseus/volume/hostile"
 )
 
@@ -159,6 +160,119 @@ func (v *verifier) tree(t *testing.T) map[string]string {
 	found, err := hostile.Tree(v.dir, "tmp")
 	if err != nil {
 		t.Fatal(err)
+	}
+	return found
+}
+
+// TestEveryHostilePackageIsRefusedByARunningAgent brings them to an agent whose node goes on as if nothing had come.
+func TestEveryHostilePackageIsRefusedByARunningAgent(t *testing.T) {
+	packages := makePackages(t)
+	v := newVerifier(t)
+	v.base.Name = "cnt"
+	v.useOTP(t)
+	env := append(os.Environ(), "AGENT_VOLUME="+filepath.Join(v.dir, "volume"), "AGENT_SEED="+filepath.Join(packages, "cnt-1.0.0.tar.gz"),
+		"AGENT_RUN_DIR="+filepath.Join(v.dir, "run"), "HOME="+v.dir, "TMPDIR="+filepath.Join(v.dir, "tmp"))
+	v.start(t, env)
+	before := v.volumeTree(t)
+	_, releases := v.run(t, env, "releases", "--json")
+	refused := 0
+	for _, c := range hostile.Cases() {
+		if c.Limits != "" { // those are of the agent that runs
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "p.tar.gz")
+		writePackage(t, file, c, v.base)
+		if status, said := v.run(t, env, "upgrade", file); status != exitRefused || !strings.Contains(said, c.Words) || !strings.Contains(said, "cnt 1.0.0 still runs, nothing was changed") {
+			t.Errorf("%s: status %d: %s", c.Name, status, said)
+		}
+		refused++
+	}
+	if diff := cmp.Diff(before, v.volumeTree(t)); diff != "" {
+		t.Errorf("files have changed:\n%s", diff)
+	}
+	if _, now := v.run(t, env, "releases", "--json"); now != releases {
+		t.Errorf("the releases were %s, and are %s", releases, now)
+	}
+	if status, said := v.run(t, env, "rpc", "application", "which_applications"); status != 0 || !strings.Contains(said, `{cnt,"a counter","1.0.0"}`) {
+		t.Errorf("status %d: %s", status, said)
+	}
+	t.Logf("%d packages were refused", refused)
+}
+
+// useOTP makes the release one for the OTP that is here.
+func (v *verifier) useOTP(t *testing.T) {
+	t.Helper()
+	image, err := agent.DetectImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := func(app string) string {
+		found, err := filepath.Glob(filepath.Join(image.OTPRoot, "lib", app+"-*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s is there as %v, %v", app, found, err)
+		}
+		return strings.TrimPrefix(filepath.Base(found[0]), app+"-")
+	}
+	v.base.ERTS, v.base.Kernel, v.base.Stdlib = image.ERTS, version("kernel"), version("stdlib")
+}
+
+// start runs an agent until the test ends, in a network of its own where that is allowed.
+func (v *verifier) start(t *testing.T, env []string) {
+	t.Helper()
+	command := []string{v.agent, "run"}
+	if exec.CommandContext(t.Context(), "unshare", "-n", "true").Run() == nil {
+		command = []string{"unshare", "-n", "sh", "-c", "ip link set lo up && exec " + v.agent + " run"}
+	}
+	node := exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)
+	var log bytes.Buffer
+	node.Env, node.Stdout, node.Stderr = env, &log, &log
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if status, said := v.run(t, env, "stop"); status != 0 {
+			t.Errorf("it cannot be stopped: %s", said)
+			_ = node.Process.Kill()
+		}
+		if err := node.Wait(); err != nil || t.Failed() {
+			t.Logf("%v\n%s", err, log.String())
+		}
+	})
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-again.C {
+		if status, _ := v.run(t, env, "health"); status == 0 {
+			return
+		}
+	}
+	t.Fatal("the node is not up")
+}
+
+// run is one command; what it says comes on either stream.
+func (v *verifier) run(t *testing.T, env []string, args ...string) (status int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, v.agent, args...)
+	cmd.Env = env
+	out, err := cmd.CombinedOutput()
+	if ended := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// volumeTree is all but what tells of the attempts: the history, and the number of the state.
+func (v *verifier) volumeTree(t *testing.T) map[string]string {
+	t.Helper()
+	found, err := hostile.Tree(filepath.Join(v.dir, "volume"), ".agent", ".agent/packages", ".agent/stage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range found {
+		if strings.HasPrefix(name, ".agent/history") || name == ".agent/state.json" {
+			delete(found, name)
+		}
 	}
 	return found
 }

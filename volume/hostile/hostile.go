@@ -89,6 +89,8 @@ func contains(name string, parts []string) bool {
 func (p *pkg) in(name string) string  { return "releases/" + p.Version + "/" + name }
 func (p *pkg) lib(name string) string { return "lib/" + p.Name + "-" + p.Version + "/" + name }
 
+const before = "1.0.0" // the version that runs where there is one
+
 func (p *pkg) files() [][2]string {
 	return [][2]string{
 		{p.lib("ebin/" + p.Name + ".app"), fmt.Sprintf("{application,%s,[{vsn,%q}]}.\n", p.Name, p.Version)},
@@ -98,6 +100,7 @@ func (p *pkg) files() [][2]string {
 		{p.in("start.boot"), "boot"},
 		{p.in("sys.config"), fmt.Sprintf("[{%s,[{colour,blue}]}].\n", p.Name)},
 		{p.in("vm.args"), "-name n@127.0.0.1\n"},
+		{p.in("relup"), fmt.Sprintf("{%q,[{%[2]q,[],[point_of_no_return]}],[{%[2]q,[],[point_of_no_return]}]}.\n", p.Version, before)},
 	}
 }
 
