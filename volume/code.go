@@ -121,17 +121,27 @@ func readELF(head []byte) (machine elf.Machine, loader string, ok bool) {
 	return f.Machine, loader, true
 }
 
-// withoutSections makes a whole file of the beginning of one: its table of sections is at the end.
+// withoutSections makes a whole file of the beginning of one: its table of sections is at the end. One whose table of
+// segments is not at its beginning is none.
 func withoutSections(head []byte) []byte {
+	if len(head) < 64 || string(head[:4]) != elf.ELFMAG {
+		return nil
+	}
 	head = bytes.Clone(head)
-	switch {
-	case len(head) < 64 || string(head[:4]) != elf.ELFMAG:
-	case elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64:
+	order, segments, size := binary.ByteOrder(binary.LittleEndian), head[0x38:0x3a], 56
+	if elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64 {
 		clear(head[0x28:0x30]) // e_shoff
 		clear(head[0x3c:0x40]) // e_shnum, e_shstrndx
-	default:
+	} else {
+		segments, size = head[0x2c:0x2e], 32
 		clear(head[0x20:0x24])
 		clear(head[0x30:0x34])
+	}
+	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
+		order = binary.BigEndian
+	}
+	if int(order.Uint16(segments))*size > len(head) {
+		return nil
 	}
 	return head
 }

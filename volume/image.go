@@ -33,9 +33,9 @@ func DetectImage(erlPath string) (Image, error) {
 // ertsOf asks start_erl.data, since Debian and others may leave an older erts directory behind.
 func ertsOf(root string) (string, error) {
 	if data, err := os.ReadFile(filepath.Join(root, releaseDir, "start_erl.data")); err == nil {
-		erts, _, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-		if isDir(osDisk{}, filepath.Join(root, "erts-"+erts)) {
-			return erts, nil
+		started, ok := parseStartErl(data)
+		if ok && isDir(osDisk{}, filepath.Join(root, ertsPrefix+started.ERTS)) {
+			return started.ERTS, nil
 		}
 	}
 	found, err := filepath.Glob(filepath.Join(root, "erts-*"))
