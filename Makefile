@@ -5,7 +5,7 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: many shots soak raw demo test unit rpc integration images lint bench build clean
+.PHONY: fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -13,11 +13,19 @@ build: ## the agent, static
 demo: images-$(OTP) ## upgrade, upgrade, roll back under load, in a container
 	$(GO) run ./integration/cmd/demo -otp $(OTP) $(DEMOFLAGS)
 
-test: unit rpc integration ## everything that guards a change
+test: unit fuzz-sample rpc integration ## everything that guards a change
 
 unit: ## all packages but the containers' stories
 	$(GO) vet ./...
 	$(GO) test ./agent/... ./cmd/... ./rpc/... ./signals/... ./volume/... ./integration/load/...
+
+fuzz-sample: ## every fuzz target for half a minute
+	GO="$(GO)" scripts/fuzz 30s
+
+FUZZTIME ?= 10000000x
+
+fuzz: ## ten million executions of every fuzz target, or FUZZTIME
+	GO="$(GO)" scripts/fuzz $(FUZZTIME)
 
 rpc: $(OTPS:%=rpc-%) ## the protocol with a node, on each OTP
 

@@ -54,6 +54,7 @@ func Run(ctx context.Context, c Config, environ []string, version string, log *s
 			log.Error("cannot close the volume", "err", err)
 		}
 	}()
+	v.Limits = c.Limits
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	a := &agent{

@@ -46,6 +46,7 @@ type Config struct {
 	SignedSeed   bool          // the image's package needs a signature as well
 	Downgrade    Downgrade     // whether an upgrade may lead to an older version
 	Keep         volume.Keep   // what stays of older releases
+	Limits       volume.Limits // what a package may ask for
 	LogJSON      bool          // the agent's own lines on stderr as JSON
 }
 
@@ -78,6 +79,7 @@ var variables = []variable{
 	{"AGENT_DOWNGRADE", "", "an upgrade to an older version: allow, refuse; unset is allow, or refuse where AGENT_PUBLIC_KEYS is set", downgrade},
 	{"AGENT_KEEP_RELEASES", "3", "releases that stay on the volume, what boots and where a rollback leads among them, 0 = all", number(func(c *Config, n uint64) { c.Keep.Releases = int(n) }, 1<<20)},
 	{"AGENT_KEEP_BYTES", "0", "bytes that they and their packages may have, beyond which older ones are removed, 0 = any", number(func(c *Config, n uint64) { c.Keep.Bytes = int64(n) }, 1<<60)},
+	{"AGENT_PACKAGE_LIMITS", "", "what a package may have, where it differs: package=4G,unpacked=16G,files=200000,depth=32,name=1024,names=32M,ratio=100,text=4M", packageLimits},
 	{"AGENT_LOG", "text", "the agent's own lines on stderr: text or json", logFormat},
 }
 
@@ -208,6 +210,11 @@ func allowUIDs(c *Config, value string) error {
 		c.AllowUIDs = append(c.AllowUIDs, uint32(uid))
 	}
 	return nil
+}
+
+func packageLimits(c *Config, value string) (err error) {
+	c.Limits, err = volume.ParseLimits(value)
+	return err
 }
 
 func logFormat(c *Config, value string) error {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"hash"
 	"io"
-	"io/fs"
 	"path"
 	"strings"
 
@@ -22,19 +21,22 @@ import (
 // unpacker writes the entries of an archive below a directory that it cannot leave, and hashes them on the
 // way. It refuses what it does not need rather than making it harmless.
 type unpacker struct {
-	limits  Limits
-	dir     inside
-	source  *meter // the compressed bytes
-	buf     []byte
-	sum     hash.Hash
-	present map[string]bool // trees of which nothing is written, because the volume has them
-	lean    bool            // nothing but releases/ is written
-	names   map[string]bool // what was seen; true is a directory
-	entries []entry
-	links   []entry // made last, so that nothing is ever written through one
-	skipped map[string]bool
-	seen    int
-	bytes   int64
+	limits   Limits
+	dir      inside
+	source   *meter // the compressed bytes
+	inflated *inflated
+	buf      []byte
+	sum      hash.Hash
+	present  map[string]bool // trees of which nothing is written, because the volume has them
+	lean     bool            // nothing but releases/ is written
+	names    map[string]int  // what was seen, and the directories above it: where in entries, aDirectory or noEntry
+	entries  []entry
+	links    []entry // made last, so that nothing is ever written through one
+	skipped  map[string]bool
+	code     code
+	seen     int
+	text     int64 // bytes of all names and targets
+	last     string
 }
 
 // buffersAhead are decompressed while those before them are hashed and written.
@@ -49,9 +51,10 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 		u.source.progress = func(done int64) { progress(done, size) }
 	}
 	stream := bufio.NewReaderSize(u.source, len(u.buf))
+	magic, _ := stream.Peek(512)
 	unzipped, err := gzip.NewReader(stream)
 	if err != nil {
-		return "", notGzip(err)
+		return "", notGzip(magic, err)
 	}
 	unzipped.Multistream(false)
 	ahead, err := readahead.NewReaderSize(unzipped, buffersAhead, len(u.buf))
@@ -59,11 +62,12 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 		return "", err
 	}
 	defer ahead.Close()
-	if err := u.readEntries(tar.NewReader(ahead)); err != nil {
-		return "", archiveError(err)
+	u.inflated = &inflated{r: ahead, source: u.source, limits: u.limits}
+	if err := u.readEntries(tar.NewReader(u.inflated)); err != nil {
+		return "", u.archiveError(err)
 	}
-	if err := readEnd(ahead, stream); err != nil {
-		return "", archiveError(err)
+	if err := u.readEnd(stream); err != nil {
+		return "", u.archiveError(err)
 	}
 	if err := u.makeLinks(); err != nil {
 		return "", err
@@ -71,41 +75,98 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-func notGzip(err error) error {
+// inflated is what comes out of the gzip stream, headers and padding included, within the limits.
+type inflated struct {
+	r      io.Reader
+	source *meter
+	limits Limits
+	n      int64
+	ended  bool // somebody wanted more than there is
+}
+
+func (i *inflated) Read(p []byte) (int, error) {
+	n, err := i.r.Read(p)
+	i.n += int64(n)
+	i.ended = n < len(p) && errors.Is(err, io.EOF)
+	if i.n > i.limits.UnpackedBytes {
+		return n, i.limits.unpacksTooLarge()
+	}
+	if i.n > freeRatioBytes && i.n > i.limits.Ratio*i.source.n.Load() {
+		return n, refuse(TooLarge, "the package unpacks to more than %d times its size", i.limits.Ratio)
+	}
+	return n, err
+}
+
+func notGzip(magic []byte, err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return refuse(NotAPackage, "the package is empty")
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(Truncated, "the package ends too early: it was not copied completely")
-	case errors.Is(err, gzip.ErrHeader):
-		return refuse(NotAPackage, "not a tarball: it is not compressed with gzip")
+	case errors.Is(err, io.ErrUnexpectedEOF) && bytes.HasPrefix(magic, []byte(gzipMagic)):
+		return truncated()
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrHeader):
+		return refuse(NotAPackage, "not a tarball: it is %s", kindOf(magic))
 	}
 	return err
 }
 
+const gzipMagic = "\x1f\x8b"
+
+// kindOf names what people take for a package.
+func kindOf(magic []byte) string {
+	for prefix, kind := range map[string]string{
+		gzipMagic: "compressed with gzip, whose header cannot be read", "\x28\xb5\x2f\xfd": "compressed with zstd, not gzip",
+		"\xfd7zXZ\x00": "compressed with xz, not gzip", "BZh": "compressed with bzip2, not gzip", "PK\x03\x04": "a zip archive",
+	} {
+		if bytes.HasPrefix(magic, []byte(prefix)) {
+			return kind
+		}
+	}
+	if len(magic) > 262 && string(magic[257:262]) == "ustar" {
+		return "a tar archive, but not compressed with gzip"
+	}
+	return "not compressed with gzip"
+}
+
+func truncated() error {
+	return refuse(Truncated, "the package ends too early: it was not copied completely")
+}
+
 // archiveError finds the words for what the readers of gzip and tar say.
-func archiveError(err error) error {
+func (u *unpacker) archiveError(err error) error {
 	var refusal *PackageError
 	var corrupt flate.CorruptInputError
 	switch {
 	case errors.As(err, &refusal):
 		return err
+	case errors.Is(err, io.ErrUnexpectedEOF) && !u.inflated.ended:
+		return truncated()
+	case errors.Is(err, io.ErrUnexpectedEOF) && u.seen == 0, errors.Is(err, tar.ErrHeader) && u.seen == 0:
+		return refuse(NotAPackage, "not a tarball: it does not begin with a header of a tar archive")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return refuse(Truncated, "the package ends too early: it was not copied completely")
+		return u.noEnd()
 	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
 		return refuse(Damaged, "the package is damaged: %w", err)
+	case errors.Is(err, tar.ErrFieldTooLong):
+		return refuse(TooLarge, "a header of the package's tar archive is too large, behind %.200q", u.last)
 	case errors.Is(err, tar.ErrHeader):
-		return refuse(NotAPackage, "not a tarball: %w", err)
+		return refuse(Damaged, "the package is damaged: a header of its tar archive cannot be read, behind %.200q", u.last)
 	}
 	return err
 }
 
-// readEnd makes sure that nothing but padding follows the last entry, and nothing at all the gzip stream.
-func readEnd(unzipped io.Reader, stream *bufio.Reader) error {
-	buf := make([]byte, 32<<10)
+func (u *unpacker) noEnd() error {
+	return refuse(Truncated, "the package ends too early: its tar archive has no end, behind %.200q", u.last)
+}
+
+// readEnd makes sure that the tar archive has its end, nothing but padding follows that, and nothing at all the
+// gzip stream.
+func (u *unpacker) readEnd(stream *bufio.Reader) error {
+	if u.inflated.ended {
+		return u.noEnd()
+	}
 	for {
-		n, err := unzipped.Read(buf)
-		if len(bytes.TrimLeft(buf[:n], "\x00")) > 0 {
+		n, err := u.inflated.Read(u.buf)
+		if len(bytes.TrimLeft(u.buf[:n], "\x00")) > 0 {
 			return refuse(Damaged, "the package is damaged: something follows the end of its tar archive")
 		}
 		if errors.Is(err, io.EOF) {
@@ -125,15 +186,18 @@ func (u *unpacker) readEntries(archive *tar.Reader) error {
 	for {
 		h, err := archive.Next()
 		switch {
+		case errors.Is(err, io.EOF) && u.seen == 0:
+			return refuse(NotAPackage, "the package holds no files")
 		case errors.Is(err, io.EOF):
-			return u.checkNotEmpty()
-		case errors.Is(err, tar.ErrInsecurePath):
-			return refuse(UnsafePath, "unsafe name in the package: %q", h.Name)
-		case err != nil:
+			return nil
+		case err != nil && !errors.Is(err, tar.ErrInsecurePath):
 			return err
 		}
 		if u.seen++; u.seen > u.limits.Entries {
-			return refuse(TooLarge, "the package holds more than %d files", u.limits.Entries)
+			return u.tooMany()
+		}
+		if u.text += int64(len(h.Name) + len(h.Linkname)); u.text > u.limits.NamesBytes {
+			return refuse(TooLarge, "the names in the package have more than %d bytes together", u.limits.NamesBytes)
 		}
 		if err := u.readEntry(h, archive); err != nil {
 			return err
@@ -141,68 +205,46 @@ func (u *unpacker) readEntries(archive *tar.Reader) error {
 	}
 }
 
-func (u *unpacker) checkNotEmpty() error {
-	if u.seen == 0 {
-		return refuse(NotAPackage, "the package holds no files")
-	}
-	return nil
+func (u *unpacker) tooMany() error {
+	return refuse(TooLarge, "the package holds more than %d files and directories", u.limits.Entries)
 }
 
 func (u *unpacker) readEntry(h *tar.Header, content io.Reader) error {
-	name, err := u.checkName(h.Name)
-	if err != nil || name == "." {
-		return err
-	}
 	if err := checkType(h); err != nil {
 		return err
 	}
-	if !u.wanted(name, h.Typeflag) {
-		_, err := u.copy(io.Discard, content)
+	name, err := u.checkName(h)
+	if err != nil || name == "." {
 		return err
+	}
+	u.last = name
+	if !u.wanted(name, h.Typeflag) {
+		return u.leaveOut(name, h.Typeflag)
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		return u.makeDirs(name)
 	case tar.TypeSymlink:
-		return u.addLink(name, h.Linkname)
+		return u.addLink(name, strings.Clone(h.Linkname))
+	case tar.TypeLink:
+		return u.addHardLink(name, h.Linkname)
 	}
 	return u.addFile(name, h.FileInfo().Mode(), content)
 }
 
-// checkName returns the clean form of a name, or refuses it.
-func (u *unpacker) checkName(name string) (string, error) {
-	clean := strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
-	if clean == "" {
-		clean = "."
+// leaveOut makes sure that what is not wanted would not be in the way of what is.
+func (u *unpacker) leaveOut(name string, kind byte) error {
+	top, _, _ := strings.Cut(name, "/")
+	if kind == tar.TypeDir || top != libDir && top != releaseDir && !strings.HasPrefix(top, ertsPrefix) {
+		return nil
 	}
-	switch {
-	case !fs.ValidPath(clean), strings.ContainsFunc(clean, isControl):
-		return "", refuse(UnsafePath, "unsafe name in the package: %.200q", name)
-	case len(clean) > u.limits.NameBytes:
-		return "", nameTooLong(name)
-	case strings.Count(clean, "/") >= u.limits.Depth:
-		return "", refuse(UnsafePath, "a name in the package has more than %d components: %.200q", u.limits.Depth, name)
+	if kind == tar.TypeSymlink || name == top {
+		return refuse(UnsafeEntry, "the package holds %q, which is no directory: it must bring what it needs, not link to it", name)
 	}
-	return clean, nil
+	return u.take(name, noEntry)
 }
 
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// checkType allows files, directories and symbolic links, without special bits. Hard links are refused
-// because no tool that makes releases writes them.
-func checkType(h *tar.Header) error {
-	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeDir, tar.TypeSymlink:
-	case tar.TypeLink:
-		return refuse(UnsafeEntry, "the package holds a hard link: %q", h.Name)
-	default:
-		return refuse(UnsafeEntry, "the package holds what is neither a file nor a directory: %q", h.Name)
-	}
-	if h.Typeflag == tar.TypeReg && h.FileInfo().Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
-		return refuse(UnsafeEntry, "the package holds a setuid or setgid file: %q", h.Name)
-	}
-	return nil
-}
+const ertsPrefix = "erts-"
 
 // wanted tells what belongs on the volume. The records and the cookie that relx and mix put into a package
 // would overwrite the volume's own, and bin/ is for launching without an agent.
@@ -212,15 +254,19 @@ func (u *unpacker) wanted(name string, kind byte) bool {
 	switch {
 	case rest == "" && kind == tar.TypeDir:
 		return false // made when something is put into it
-	case rest != "" && strings.HasPrefix(top, "erts-"), top == libDir && inDir:
+	case rest != "" && strings.HasPrefix(top, ertsPrefix), top == libDir && inDir:
 		return true
 	case top == releaseDir && inDir:
 		return path.Base(name) != manifestName
 	case top == releaseDir && strings.HasSuffix(rest, ".rel"):
 		return kind == tar.TypeReg
 	}
-	if top != "bin" && name != "releases/RELEASES" && name != "releases/start_erl.data" && name != "releases/COOKIE" {
+	if top != "bin" && !isRecord(name) {
 		u.skipped[top] = true
 	}
 	return false
+}
+
+func isRecord(name string) bool {
+	return name == "releases/RELEASES" || name == "releases/start_erl.data" || name == "releases/COOKIE"
 }

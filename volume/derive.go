@@ -20,7 +20,7 @@ func (v *Volume) Derive(boot string) error {
 	if err != nil {
 		return fmt.Errorf("cannot write the records of OTP: %w", err)
 	}
-	startErl := r.ERTS + " " + r.Version // no newline, as OTP writes it
+	startErl := Next{ERTS: r.ERTS, Version: r.Version}.String()
 	for _, record := range [][2]string{{"RELEASES", encodeReleases(v.State(), boot)}, {"start_erl.data", startErl}} {
 		if err := v.derive(v.Path(releaseDir, record[0]), []byte(record[1])); err != nil {
 			return fmt.Errorf("cannot write the records of OTP: %w", err)

@@ -46,6 +46,7 @@ type writer interface {
 // inside is a directory out of which no name leads, whatever links are in it.
 type inside interface {
 	maker
+	Link(step, from, name string) error // a hard link
 	io.Closer
 }
 
@@ -147,4 +148,5 @@ func (r osRoot) Create(_, name string, mode fs.FileMode) (writer, error) {
 }
 
 func (r osRoot) Mkdir(_, name string, mode fs.FileMode) error { return r.Root.Mkdir(name, mode) }
+func (r osRoot) Link(_, from, name string) error              { return r.Root.Link(from, name) }
 func (r osRoot) Symlink(_, target, name string) error         { return r.Root.Symlink(target, name) }

@@ -33,9 +33,9 @@ func DetectImage(erlPath string) (Image, error) {
 // ertsOf asks start_erl.data, since Debian and others may leave an older erts directory behind.
 func ertsOf(root string) (string, error) {
 	if data, err := os.ReadFile(filepath.Join(root, releaseDir, "start_erl.data")); err == nil {
-		erts, _, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-		if isDir(osDisk{}, filepath.Join(root, "erts-"+erts)) {
-			return erts, nil
+		started, ok := parseStartErl(data)
+		if ok && isDir(osDisk{}, filepath.Join(root, ertsPrefix+started.ERTS)) {
+			return started.ERTS, nil
 		}
 	}
 	found, err := filepath.Glob(filepath.Join(root, "erts-*"))
@@ -74,12 +74,13 @@ func (i Image) provides(p part) (string, bool) {
 
 // lacks is the refusal of a release that needs what the image does not have.
 func (i Image) lacks(p part) error {
-	has := "has no " + p.name
-	if versions := i.versions(p.name); len(versions) > 0 {
-		has = "has " + strings.Join(versions, " and ")
-	}
-	if i.OTPRoot == "" {
+	versions := i.versions(p.name)
+	has := "has " + strings.Join(versions, " and ")
+	switch {
+	case i.OTPRoot == "":
 		has = "has no OTP"
+	case len(versions) == 0:
+		return refuse(NeedsImage, "it needs %s-%s, which neither the package nor the image has", p.name, p.version)
 	}
 	return refuse(NeedsImage, "it needs %s-%s, the image %s: it needs a new image", p.name, p.version, has)
 }

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type Inspected struct {
 type Place struct {
 	Volume string // release root
 	Image  Image
+	Limits Limits // zero: DefaultLimits
 }
 
 // Inspect checks a package in a file as Stage does, without a volume and without a change to anything: of what it
@@ -41,7 +43,7 @@ func Inspect(ctx context.Context, file, digest string, place Place) (found Inspe
 	if err != nil {
 		return Inspected{}, fmt.Errorf("cannot look at the volume %s: %w", place.Volume, err)
 	}
-	v, err := makeBench(path, digest)
+	v, err := makeBench(path, digest, cmp.Or(place.Limits, DefaultLimits))
 	if err != nil {
 		return Inspected{}, fmt.Errorf("cannot inspect the package: %w; TMPDIR names a directory that can be written", err)
 	}
@@ -62,12 +64,12 @@ func Inspect(ctx context.Context, file, digest string, place Place) (found Inspe
 }
 
 // makeBench is as much of a volume as a stage needs, with a link to the package.
-func makeBench(pkg, digest string) (*Volume, error) {
+func makeBench(pkg, digest string, limits Limits) (*Volume, error) {
 	root, err := os.MkdirTemp("", "agent-verify-")
 	if err != nil {
 		return nil, err
 	}
-	v := &Volume{root: root, disk: osDisk{}, Limits: DefaultLimits, newID: randomID, buffer: bufferBytes, lean: true}
+	v := &Volume{root: root, disk: osDisk{}, Limits: limits, newID: randomID, buffer: bufferBytes, lean: true}
 	err = os.MkdirAll(v.agentPath("stage"), 0o700)
 	if err == nil {
 		err = os.Mkdir(v.agentPath("packages"), 0o700)
@@ -130,7 +132,8 @@ func (s *Staged) fitsImage(image Image, v *Volume) error {
 	}
 	for _, p := range s.Release.parts() {
 		_, provided := image.provides(p)
-		if !provided && !slices.Contains(s.Release.Own, p.dir()) && (v.root == "" || !isRealDir(v.disk, v.Path(p.dir()))) {
+		_, brought := slices.BinarySearch(s.Release.Own, p.dir())
+		if !provided && !brought && (v.root == "" || !isRealDir(v.disk, v.Path(p.dir()))) {
 			return image.lacks(p)
 		}
 	}

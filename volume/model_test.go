@@ -374,3 +374,17 @@ func (i modelInside) Mkdir(step, name string, mode fs.FileMode) error {
 func (i modelInside) Symlink(step, target, name string) error {
 	return i.m.Symlink(step, target, filepath.Join(i.dir, name))
 }
+
+// Link makes a copy: of a file with two names a power cut leaves no more.
+func (i modelInside) Link(step, from, name string) error {
+	content, err := readFile(i.m, filepath.Join(i.dir, from))
+	if err != nil {
+		return err
+	}
+	f, err := i.Create(step, name, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return closeUnsynced(f, err)
+}

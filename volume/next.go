@@ -24,20 +24,33 @@ func (v *Volume) TakeNext() (Next, error) {
 	v.work.Lock()
 	defer v.work.Unlock()
 	path := v.Path(releaseDir, NextFile)
-	text, err := readFile(v.disk, path)
+	text, err := readText(v.disk, path, startErlBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Next{}, nil
 	}
 	err = errors.Join(err, v.step("take what is next").removeFile(path))
-	erts, version, ok := strings.Cut(strings.TrimSpace(string(text)), " ")
+	next, ok := parseStartErl(text)
 	if err == nil && !ok {
 		err = fmt.Errorf("it holds %.100q", text)
 	}
 	if err != nil {
 		return Next{}, fmt.Errorf("cannot read what release_handler wants to be booted: %w", err)
 	}
-	return Next{ERTS: erts, Version: version}, nil
+	return next, nil
 }
+
+const startErlBytes = 4096 // that such a file may have
+
+// parseStartErl reads a start_erl.data: OTP writes no newline behind it, other tools do. Both parts are names of files.
+func parseStartErl(text []byte) (Next, bool) {
+	erts, version, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if !isFileName(erts) || !isFileName(version) {
+		return Next{}, false
+	}
+	return Next{ERTS: erts, Version: version}, true
+}
+
+func (n Next) String() string { return n.ERTS + " " + n.Version }
 
 // DropNext forgets what release_handler wanted to be booted before now.
 func (v *Volume) DropNext() error {

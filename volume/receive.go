@@ -104,7 +104,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	read := m.n.Add(int64(n))
 	if read > m.limit {
-		return n, refuse(TooLarge, "the package is larger than %d bytes", m.limit)
+		return n, Limits{PackageBytes: m.limit}.TooLarge()
 	}
 	if m.progress != nil && n > 0 {
 		m.progress(read)

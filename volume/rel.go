@@ -3,6 +3,7 @@ package volume
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"theseus/rpc/term"
@@ -23,6 +24,9 @@ func parseRel(text []byte) (Release, error) {
 	var r Release
 	if r.Name, r.Version, err = textPair(tuple[1]); err != nil {
 		return r, fmt.Errorf("its name and version: %w", err)
+	}
+	if isReserved(r.Version) {
+		return r, fmt.Errorf("its version %q is the name of a record of OTP", r.Version)
 	}
 	erts, ok := tuple[2].(term.Tuple)
 	if !ok || len(erts) != 2 || erts[0] != term.Atom("erts") {
@@ -54,6 +58,7 @@ func parseLibs(t term.Term) ([]Lib, error) {
 		return nil, errors.New("it names no applications")
 	}
 	var libs []Lib
+	seen := map[string]bool{}
 	for _, item := range list {
 		tuple, ok := item.(term.Tuple)
 		if !ok || len(tuple) < 2 || len(tuple) > 4 {
@@ -64,6 +69,10 @@ func parseLibs(t term.Term) ([]Lib, error) {
 		if !isAtom || !isText || !isFileName(string(app)) || !isFileName(version) {
 			return nil, fmt.Errorf("%.100s is not an application", term.Format(item))
 		}
+		if seen[string(app)] {
+			return nil, fmt.Errorf("it names the application %s twice", app)
+		}
+		seen[string(app)] = true
 		libs = append(libs, Lib{App: string(app), Version: version, Type: libType(tuple)})
 	}
 	return libs, nil
@@ -103,6 +112,14 @@ func libType(tuple term.Tuple) string {
 		return string(kind)
 	}
 	return ""
+}
+
+// isReserved tells whether releases/<version> would be in the way of what OTP or the agent writes there, or be removed
+// with what OTP leaves there, also where a file system does not tell A from a.
+func isReserved(version string) bool {
+	version = strings.ToLower(version)
+	return strings.HasPrefix(version, HybridPrefix) || strings.HasSuffix(version, ".rel") ||
+		slices.Contains([]string{"releases", "start_erl.data", NextFile, "cookie"}, version)
 }
 
 // isFileName accepts what can be one component of a path. Beyond that names and versions are opaque: "+" and

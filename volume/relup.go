@@ -110,8 +110,11 @@ func readText(d disk, path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, refuse(TooLarge, "%s is no file, or larger than %d bytes", filepath.Base(path), limit)
+	if !info.Mode().IsRegular() {
+		return nil, refuse(UnsafeEntry, "%s is no file", filepath.Base(path))
+	}
+	if info.Size() > limit {
+		return nil, refuse(TooLarge, "%s is larger than %d bytes", filepath.Base(path), limit)
 	}
 	return readFile(d, path)
 }

@@ -10,10 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-
-	"theseus/rpc/term"
 )
 
 // Staged is a package that was unpacked and found good, beside everything that counts.
@@ -25,7 +22,9 @@ type Staged struct {
 	volume  *Volume
 	pkg     Package
 	dir     string
-	entries []entry         // sorted, with paths as they will be on the volume
+	entries []entry // sorted, with paths as they will be on the volume
+	code    code
+	texts   int64           // bytes of those that were read
 	present map[string]bool // trees that are on the volume already, and not in the stage
 	end     sync.Once
 	endErr  error
@@ -93,7 +92,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 	defer dir.Close()
 	u := &unpacker{
 		limits: s.volume.Limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
-		present: s.present, lean: s.volume.lean, names: map[string]bool{}, skipped: map[string]bool{},
+		present: s.present, lean: s.volume.lean, names: map[string]int{}, skipped: map[string]bool{},
 	}
 	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)
 	if err == nil && digest != s.pkg.Digest {
@@ -103,7 +102,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 		return s.volume.spaceError(err)
 	}
 	sortEntries(u.entries)
-	s.entries = u.entries
+	s.entries, s.code = u.entries, u.code
 	for top := range u.skipped {
 		s.Skipped = append(s.Skipped, top)
 	}
@@ -115,8 +114,16 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 // known before the first byte is unpacked; how many files there are is not.
 func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	var size [4]byte
+	switch end, err := pkg.Seek(0, io.SeekEnd); {
+	case err != nil:
+		return err
+	case end == 0:
+		return refuse(NotAPackage, "the package is empty")
+	case end < int64(len(size)):
+		return refuse(NotAPackage, "not a tarball: it has %d bytes", end)
+	}
 	if _, err := pkg.Seek(-4, io.SeekEnd); err != nil {
-		return refuse(NotAPackage, "not a tarball: it is too short")
+		return err
 	}
 	if _, err := io.ReadFull(pkg, size[:]); err != nil {
 		return err
@@ -140,108 +147,6 @@ func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	return nil
 }
 
-// check makes sure that what was unpacked is one release that can boot.
-func (s *Staged) check(name string) error {
-	version, err := s.onlyVersion()
-	if err != nil {
-		return err
-	}
-	relFile, err := s.findRel(version, name)
-	if err != nil {
-		return err
-	}
-	if err := s.placeRel(relFile); err != nil {
-		return err
-	}
-	for _, check := range []func() error{s.checkFiles, s.checkConfig, s.checkRelup, s.checkLibs} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	s.markIncluded()
-	s.describe()
-	return nil
-}
-
-func (s *Staged) onlyVersion() (string, error) {
-	var versions []string
-	for _, tree := range treesOf(s.entries) {
-		if dir, version := path.Split(tree); dir == releaseDir+"/" && !strings.HasSuffix(version, ".rel") {
-			versions = append(versions, version)
-		}
-	}
-	switch len(versions) {
-	case 0:
-		return "", refuse(NoRelease, "the package holds no release: there is no releases/<version>/")
-	case 1:
-		return versions[0], nil
-	}
-	return "", refuse(WrongVersion, "the package holds more than one release: %.200s", strings.Join(versions, ", "))
-}
-
-// helperRels are resource files of boot scripts that relx puts beside the release's own.
-var helperRels = []string{"start_clean.rel", "no_dot_erlang.rel"}
-
-// findRel picks the resource file of the release: relx and mix have it in releases/<version>, systools in
-// releases. It returns its name in the package.
-func (s *Staged) findRel(version, name string) (string, error) {
-	var unusable error
-	for _, dir := range []string{releaseDir + "/" + version, releaseDir} {
-		for _, e := range s.entries {
-			if path.Dir(e.Path) != dir || path.Ext(e.Path) != ".rel" || slices.Contains(helperRels, path.Base(e.Path)) {
-				continue
-			}
-			r, err := s.readRel(e.Path, version, name)
-			if err == nil {
-				s.Release = r
-				return e.Path, nil
-			}
-			if unusable == nil {
-				unusable = err
-			}
-		}
-	}
-	if unusable != nil {
-		return "", unusable
-	}
-	return "", refuse(NoRelease, "the package holds no .rel file for %s", version)
-}
-
-func (s *Staged) readRel(relFile, version, name string) (Release, error) {
-	text, err := readText(s.volume.disk, s.path(relFile), s.volume.Limits.TextBytes)
-	if err != nil {
-		return Release{}, err
-	}
-	r, err := parseRel(text)
-	switch {
-	case err != nil:
-		return r, refuse(BadRelease, "%s cannot be read: %w", relFile, err)
-	case r.Version != version:
-		return r, refuse(WrongVersion, "%s is of version %s, its files are in releases/%s", relFile, r.Version, version)
-	case name != "" && r.Name != name:
-		return r, refuse(WrongName, "it is a release of %s, and this volume is of %s", r.Name, name)
-	}
-	return r, nil
-}
-
-// placeRel puts the resource file to where RelFile says, and forgets those that are not in a version's
-// directory.
-func (s *Staged) placeRel(relFile string) error {
-	place := path.Join(releaseDir, s.Release.Version, s.Release.Name+".rel")
-	if _, there := find(s.entries, place); !there {
-		i, _ := find(s.entries, relFile)
-		placed := s.entries[i]
-		if err := s.volume.disk.Rename("place the .rel", s.path(relFile), s.path(place)); err != nil {
-			return err
-		}
-		placed.Path = place
-		s.entries = append(s.entries, placed)
-	}
-	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool { return path.Dir(e.Path) == releaseDir || e.Path == relFile && relFile != place })
-	sortEntries(s.entries)
-	return nil
-}
-
 func (s *Staged) path(name string) string { return filepath.Join(s.dir, name) }
 
 // source is where a file of the package can be read.
@@ -252,121 +157,10 @@ func (s *Staged) source(name string) string {
 	return s.path(name)
 }
 
-// has tells whether the release's directory holds a file of this name.
-func (s *Staged) has(name string) bool {
-	_, there := find(s.entries, path.Join(releaseDir, s.Release.Version, name))
-	return there
-}
-
-func (s *Staged) checkFiles() error {
-	if !s.has("start.boot") && !s.has(s.Release.Name+".boot") {
-		return refuse(Incomplete, "it has no boot script: neither start.boot nor %s.boot", s.Release.Name)
-	}
-	for _, name := range []string{"sys.config", "vm.args"} {
-		if s.has(name+".src") && !s.has(name) {
-			return refuse(UnrenderedConfig, "it has only %s.src: a template must be rendered before the package is made", name)
-		}
-	}
-	return nil
-}
-
-// checkConfig reads sys.config before the node does: release_handler takes an unreadable one for an empty
-// one, and the next boot dies of it.
-func (s *Staged) checkConfig() error {
-	if !s.has("sys.config") {
-		return refuse(BadConfig, "it has no sys.config")
-	}
-	text, err := readText(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version, "sys.config")), s.volume.Limits.TextBytes)
-	if err != nil {
-		return err
-	}
-	t, err := onlyTerm(text)
-	if err != nil {
-		return refuse(BadConfig, "its sys.config cannot be read: %w", err)
-	}
-	list, ok := t.(term.List)
-	if !ok {
-		return refuse(BadConfig, "its sys.config is not a list")
-	}
-	for _, item := range list {
-		if !isConfigItem(item) {
-			return refuse(BadConfig, "its sys.config holds %.100s, which is not {Application, Parameters}", term.Format(item))
-		}
-	}
-	return nil
-}
-
-// isConfigItem accepts {App, [Params]} and the name of another file to include (kernel: config(4)).
-func isConfigItem(t term.Term) bool {
-	if _, isText := t.(term.String); isText {
-		return true
-	}
-	pair, ok := t.(term.Tuple)
-	if !ok || len(pair) != 2 {
-		return false
-	}
-	_, isAtom := pair[0].(term.Atom)
-	_, isList := pair[1].(term.List)
-	return isAtom && isList
-}
-
 // Relup is how to get to the release and back; nil when the package has none.
 func (s *Staged) Relup() (*Relup, error) {
 	r, err := readRelup(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version)), s.volume.Limits.TextBytes)
 	return r, about(s.Release.title(), err)
-}
-
-func (s *Staged) checkRelup() error {
-	r, err := s.Relup()
-	if err == nil && r != nil && r.To != s.Release.Version {
-		return refuse(BadRelup, "its relup leads to %q", r.To)
-	}
-	return err
-}
-
-// checkLibs looks for the resource file of each application that the package brings.
-func (s *Staged) checkLibs() error {
-	trees := treesOf(s.entries)
-	for _, lib := range s.Release.Libs {
-		_, there := find(s.entries, lib.dir()+"/ebin/"+lib.App+".app")
-		if slices.Contains(trees, lib.dir()) && !there {
-			return refuse(Incomplete, "it lacks %s/ebin/%s.app", lib.dir(), lib.App)
-		}
-	}
-	return nil
-}
-
-// markIncluded finds the applications that the release holds only as a part of others: they never run by
-// themselves. Those of OTP include none, so what the package brings is all there is to read.
-func (s *Staged) markIncluded() {
-	within := map[string]bool{}
-	for _, lib := range s.Release.Libs {
-		file := lib.dir() + "/ebin/" + lib.App + ".app"
-		if _, there := find(s.entries, file); !there {
-			continue // the image has it
-		}
-		text, err := readText(s.volume.disk, s.source(file), s.volume.Limits.TextBytes)
-		if err != nil {
-			continue // it is too large
-		}
-		for _, app := range includedBy(text) {
-			within[app] = true
-		}
-	}
-	for n, lib := range s.Release.Libs {
-		if within[lib.App] {
-			s.Release.Libs[n].Type = included
-		}
-	}
-}
-
-func (s *Staged) describe() {
-	for _, e := range s.entries {
-		s.Release.Size += e.Size
-	}
-	own := releaseDir + "/" + s.Release.Version
-	s.Release.Own = slices.DeleteFunc(treesOf(s.entries), func(tree string) bool { return tree == own })
-	s.HasERTS = slices.Contains(s.Release.Own, "erts-"+s.Release.ERTS)
 }
 
 // Discard forgets what was unpacked; the package itself stays. It may follow Publish, and does nothing then.

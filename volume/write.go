@@ -13,25 +13,35 @@ import (
 
 const unpackStep = "unpack"
 
+// What a name is that is not that of an entry which was unpacked.
+const (
+	aDirectory = -1
+	noEntry    = -2
+)
+
 func (u *unpacker) makeDirs(name string) error {
-	if name == "." || u.names[name] {
+	if kind, seen := u.names[name]; name == "." || seen && kind == aDirectory {
 		return nil
 	}
 	if err := u.makeDirs(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := u.take(name, true); err != nil || !u.writes(name) {
+	if err := u.take(name, aDirectory); err != nil || !u.writes(name) {
 		return err
 	}
 	return entryError(name, u.dir.Mkdir(unpackStep, name, 0o755))
 }
 
-// take refuses a second entry of the same name: where nothing is written, no file system would notice.
-func (u *unpacker) take(name string, isDir bool) error {
+// take refuses a second entry of the same name: where nothing is written, no file system would notice. Directories
+// that no entry names count as well.
+func (u *unpacker) take(name string, kind int) error {
 	if _, taken := u.names[name]; taken {
 		return twice(name)
 	}
-	u.names[name] = isDir
+	if len(u.names) >= u.limits.Entries {
+		return u.tooMany()
+	}
+	u.names[name] = kind
 	return nil
 }
 
@@ -50,16 +60,17 @@ func entryError(name string, err error) error {
 	return err
 }
 
-func twice(name string) error { return refuse(UnsafeEntry, "the package holds %q twice", name) }
-
-func nameTooLong(name string) error {
-	return refuse(UnsafePath, "a name in the package is too long: %.200q", name)
+func twice(name string) error {
+	return refuse(UnsafeEntry, "the package holds %q twice, or as a file and as a directory", name)
 }
 
 // addLink accepts links that stay within their application: nothing else is published together. A ".." that
 // is not at the front could be the parent of where another link leads.
 func (u *unpacker) addLink(name, target string) error {
 	resolved := path.Join(path.Dir(name), target)
+	if len(target) > u.limits.NameBytes {
+		return nameTooLong(target)
+	}
 	if path.Clean(target) != target || path.IsAbs(target) || strings.ContainsFunc(target, isControl) || treeOf(resolved) != treeOf(name) {
 		return refuse(UnsafePath, "a link in the package leads out of %s: %q to %.200q", treeOf(name), name, target)
 	}
@@ -68,11 +79,14 @@ func (u *unpacker) addLink(name, target string) error {
 }
 
 func (u *unpacker) makeLinks() error {
+	if err := u.checkCircles(); err != nil {
+		return err
+	}
 	for _, l := range u.links {
 		if err := u.makeDirs(path.Dir(l.Path)); err != nil {
 			return err
 		}
-		if err := u.take(l.Path, false); err != nil {
+		if err := u.take(l.Path, noEntry); err != nil {
 			return err
 		}
 		if !u.writes(l.Path) {
@@ -86,12 +100,73 @@ func (u *unpacker) makeLinks() error {
 	return nil
 }
 
+// checkCircles refuses links that the kernel could not follow.
+func (u *unpacker) checkCircles() error {
+	targets := map[string]string{}
+	for _, l := range u.links {
+		targets[l.Path] = path.Join(path.Dir(l.Path), l.Target)
+	}
+	for _, l := range u.links {
+		at, hops := l.Path, 0
+		for next, leads := follow(targets, at); leads; next, leads = follow(targets, at) {
+			if at, hops = next, hops+1; hops > mostLinks {
+				return refuse(UnsafePath, "links in the package lead in a circle, or through more than %d others: %q to %.200q", mostLinks, l.Path, l.Target)
+			}
+		}
+	}
+	return nil
+}
+
+const mostLinks = 40 // that the kernel follows for one name (MAXSYMLINKS)
+
+// follow replaces the first link of a name by its target.
+func follow(targets map[string]string, name string) (string, bool) {
+	for end := 0; end < len(name); end++ {
+		slash := strings.IndexByte(name[end:], '/')
+		if slash < 0 {
+			slash = len(name) - end
+		}
+		end += slash
+		if target, is := targets[name[:end]]; is {
+			return path.Join(target, name[end:]), true
+		}
+	}
+	return name, false
+}
+
+// addHardLink accepts one more name for a file that came before it, in the same application: tar writes one for each
+// further name that it meets. Its bytes count again, as they will when the release is compared with its MANIFEST.
+func (u *unpacker) addHardLink(name, target string) error {
+	at, seen := u.names[strings.TrimPrefix(target, "./")]
+	if !seen || at < 0 || treeOf(u.entries[at].Path) != treeOf(name) {
+		return refuse(UnsafeEntry, "the package holds a hard link to what is no file before it in %s: %q to %.200q", treeOf(name), name, target)
+	}
+	if err := u.makeDirs(path.Dir(name)); err != nil {
+		return err
+	}
+	if err := u.take(name, len(u.entries)); err != nil {
+		return err
+	}
+	file := u.entries[at]
+	if u.inflated.n += file.Size; u.inflated.n > u.limits.UnpackedBytes {
+		return u.limits.unpacksTooLarge()
+	}
+	if u.writes(name) {
+		if err := u.dir.Link(unpackStep, file.Path, name); err != nil {
+			return entryError(name, err)
+		}
+	}
+	file.Path = name
+	u.entries = append(u.entries, file)
+	return nil
+}
+
 // addFile keeps of the mode whether the file can be executed.
 func (u *unpacker) addFile(name string, mode fs.FileMode, content io.Reader) error {
 	if err := u.makeDirs(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := u.take(name, false); err != nil {
+	if err := u.take(name, len(u.entries)); err != nil {
 		return err
 	}
 	mode = plainMode(mode)
@@ -100,19 +175,29 @@ func (u *unpacker) addFile(name string, mode fs.FileMode, content io.Reader) err
 	if err != nil {
 		return err
 	}
+	if holdsCode(name) {
+		if err := u.code.note(name); err != nil {
+			return err
+		}
+	}
 	u.entries = append(u.entries, entry{Path: name, Mode: mode, Size: n, Sum: hex.EncodeToString(u.sum.Sum(nil))})
 	return nil
 }
 
 func (u *unpacker) writeFile(name string, mode fs.FileMode, content io.Reader) (int64, error) {
+	read := io.Writer(u.sum)
+	if holdsCode(name) {
+		read = io.MultiWriter(u.sum, &u.code)
+	}
+	content = struct{ io.Reader }{io.TeeReader(content, read)}
 	if !u.writes(name) {
-		return u.copy(io.Discard, content)
+		return io.CopyBuffer(struct{ io.Writer }{io.Discard}, content, u.buf)
 	}
 	f, err := u.dir.Create(unpackStep, name, mode)
 	if err != nil {
 		return 0, entryError(name, err)
 	}
-	n, err := u.copy(f, content)
+	n, err := io.CopyBuffer(struct{ io.Writer }{f}, content, u.buf)
 	if err == nil {
 		err = f.Chmod(mode) // whatever the umask is
 	}
@@ -124,39 +209,4 @@ func plainMode(mode fs.FileMode) fs.FileMode {
 		return 0o755
 	}
 	return 0o644
-}
-
-// copy writes and hashes, within the limits.
-func (u *unpacker) copy(w io.Writer, r io.Reader) (int64, error) {
-	var copied int64
-	for {
-		n, err := r.Read(u.buf)
-		copied += int64(n)
-		u.bytes += int64(n)
-		if err := u.checkSize(); err != nil {
-			return copied, err
-		}
-		if n > 0 {
-			u.sum.Write(u.buf[:n])
-			if _, err := w.Write(u.buf[:n]); err != nil {
-				return copied, err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return copied, nil
-		}
-		if err != nil {
-			return copied, err
-		}
-	}
-}
-
-func (u *unpacker) checkSize() error {
-	if u.bytes > u.limits.UnpackedBytes {
-		return refuse(TooLarge, "the package unpacks to more than %d bytes", u.limits.UnpackedBytes)
-	}
-	if u.bytes > freeRatioBytes && u.bytes > u.limits.Ratio*u.source.n.Load() {
-		return refuse(TooLarge, "the package unpacks to more than %d times its size", u.limits.Ratio)
-	}
-	return nil
 }

@@ -69,7 +69,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 		Use:   "verify PACKAGE",
 		Short: "Check a package without an agent, and without a change to anything",
 		Long: `Verify checks all of a package that can be checked without a node: its digest, its signature where keys are
-configured (AGENT_PUBLIC_KEYS), the archive, the release in it, and whether the image has the OTP that it needs. With
+configured (AGENT_PUBLIC_KEYS), the archive (AGENT_PACKAGE_LIMITS), the release in it, and whether the image has the OTP that it needs. With
 --volume it also compares the package with what is on a volume, which may belong to an agent that runs. It needs no
 agent, and a few kilobytes in TMPDIR.
 
@@ -89,7 +89,7 @@ EXIT STATUS
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
-			found, err := verify(ctx, policy, flags, given[0])
+			found, err := verify(ctx, config, policy, flags, given[0])
 			return c.tellVerified(found, err)
 		},
 	}
@@ -101,16 +101,16 @@ EXIT STATUS
 }
 
 // verify takes the steps in the order of an upgrade: nothing is unpacked of a package that is not trusted.
-func verify(ctx context.Context, policy trust.Policy, flags verifyFlags, path string) (verified, error) {
+func verify(ctx context.Context, config agent.Config, policy trust.Policy, flags verifyFlags, path string) (verified, error) {
 	v := verified{Package: path}
-	if err := v.authenticate(ctx, policy, flags); err != nil {
+	if err := v.authenticate(ctx, policy, flags, config.Limits); err != nil {
 		return v, err
 	}
 	image, err := agent.DetectImage()
 	if err != nil {
 		return v, err
 	}
-	found, err := volume.Inspect(ctx, path, v.SHA256, volume.Place{Volume: flags.volume, Image: image})
+	found, err := volume.Inspect(ctx, path, v.SHA256, volume.Place{Volume: flags.volume, Image: image, Limits: config.Limits})
 	if err != nil {
 		return v, err
 	}
@@ -126,7 +126,7 @@ func verify(ctx context.Context, policy trust.Policy, flags verifyFlags, path st
 }
 
 // authenticate reads the package once, for its digest and its signature.
-func (v *verified) authenticate(ctx context.Context, policy trust.Policy, flags verifyFlags) error {
+func (v *verified) authenticate(ctx context.Context, policy trust.Policy, flags verifyFlags, limits volume.Limits) error {
 	signature, err := findSignature(v.Package, flags.signature)
 	if err != nil {
 		return err
@@ -136,6 +136,14 @@ func (v *verified) authenticate(ctx context.Context, policy trust.Policy, flags 
 		return err
 	}
 	defer file.Close()
+	switch info, err := file.Stat(); {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %s is no file", v.Package)}
+	case info.Size() > limits.PackageBytes:
+		return limits.TooLarge()
+	}
 	signed, err := policy.Open(file, signature)
 	if err != nil {
 		return err

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"theseus/agent"
+	"theseus/volume/hostile"
+)
+
+const (
+	mostMemory = 256 << 20 // bytes of the agent's process, whatever the package
+	mostTime   = time.Minute
+)
+
+// TestEveryHostilePackageIsRefusedByTheCommand lets the real binary look at each package, in the midst of files that
+// nothing may touch.
+func TestEveryHostilePackageIsRefusedByTheCommand(t *testing.T) {
+	v := newVerifier(t)
+	for _, c := range hostile.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			status, answer := v.verify(t, c)
+			if status != exitRefused || answer.Code != c.Code || !strings.Contains(answer.Message, c.Words) {
+				t.Errorf("status %d, %s: %s; want %d, %s: %s", status, answer.Code, answer.Message, exitRefused, c.Code, c.Words)
+			}
+		})
+	}
+	t.Logf("%d packages, at most %d MiB (%s) and %s (%s)", v.packages, v.memory>>20, v.largest, v.time.Round(time.Millisecond), v.slowest)
+}
+
+func TestEveryOddButLegalPackageIsAcceptedByTheCommand(t *testing.T) {
+	v := newVerifier(t)
+	for _, c := range hostile.Legal() {
+		t.Run(c.Name, func(t *testing.T) {
+			if status, answer := v.verify(t, c); status != 0 {
+				t.Errorf("status %d, %s: %s", status, answer.Code, answer.Message)
+			}
+		})
+	}
+	t.Logf("%d packages, at most %d MiB (%s) and %s (%s)", v.packages, v.memory>>20, v.largest, v.time.Round(time.Millisecond), v.slowest)
+}
+
+// verifier runs agent verify in a directory of its own, with an OTP that is no more than directories.
+type verifier struct {
+	agent, dir string
+	base       hostile.Base
+
+	packages         int
+	memory           int64
+	time             time.Duration
+	largest, slowest string
+}
+
+type told struct{ Code, Message string }
+
+func newVerifier(t *testing.T) *verifier {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hostile") // a short name, for headers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	v := &verifier{agent: filepath.Join(t.TempDir(), "agent"), dir: dir}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", v.agent, ".").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the agent: %v\n%s", err, out)
+	}
+	v.base = hostile.Base{Name: "demo", Version: "1.1.0", ERTS: "13.1.5", Kernel: "8.5.3", Stdlib: "4.2", Outside: filepath.Join(dir, "outside")}
+	for _, name := range []string{"otp/bin", "otp/erts-13.1.5", "otp/lib/kernel-8.5.3", "otp/lib/stdlib-4.2", "outside", "tmp", "tmp/outside"} {
+		mkdir(t, filepath.Join(dir, name))
+	}
+	for _, name := range []string{"otp/bin/erl", "outside/sentinel", "tmp/outside/sentinel", "sentinel"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("sentinel"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v
+}
+
+func mkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// verify makes the package, has it looked at, and compares the directory with what it was.
+func (v *verifier) verify(t *testing.T, c hostile.Case) (status int, answer told) {
+	t.Helper()
+	file := filepath.Join(v.dir, "p.tar.gz")
+	writePackage(t, file, c, v.base)
+	before := v.tree(t)
+	ctx, cancel := context.WithTimeout(t.Context(), mostTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, v.agent, "verify", "--json", file)
+	cmd.Env = []string{"PATH=" + filepath.Join(v.dir, "otp/bin"), "TMPDIR=" + filepath.Join(v.dir, "tmp"), "AGENT_PACKAGE_LIMITS=" + c.Limits}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	begun := time.Now()
+	err := cmd.Run()
+	v.measure(t, c.Name, time.Since(begun), cmd.ProcessState)
+	if diff := cmp.Diff(before, v.tree(t)); diff != "" {
+		t.Errorf("files have changed:\n%s", diff)
+	}
+	status = cmd.ProcessState.ExitCode()
+	var said struct{ Error told }
+	if err := json.Unmarshal(out.Bytes(), &said); err != nil || errs.Len() > 0 {
+		t.Errorf("status %d, it says %.300q %.300q", status, out.String(), errs.String())
+	}
+	if ended := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ended) {
+		t.Error(err)
+	}
+	return status, said.Error
+}
+
+// measure holds the process to its memory and time. The memory is never less than this test's own.
+func (v *verifier) measure(t *testing.T, name string, took time.Duration, ended *os.ProcessState) {
+	t.Helper()
+	usage, ok := ended.SysUsage().(*syscall.Rusage)
+	if !ok {
+		t.Fatal("nothing is known of what it used")
+	}
+	memory := usage.Maxrss << 10
+	if memory > mostMemory {
+		t.Errorf("it took %d MiB", memory>>20)
+	}
+	v.packages++
+	if memory > v.memory {
+		v.memory, v.largest = memory, name
+	}
+	if took > v.time {
+		v.time, v.slowest = took, name
+	}
+	t.Logf("%d MiB, %s", memory>>20, took.Round(time.Millisecond))
+}
+
+func writePackage(t *testing.T, file string, c hostile.Case, base hostile.Base) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err == nil {
+		err = errors.Join(c.Write(f, base), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (v *verifier) tree(t *testing.T) map[string]string {
+	t.Helper()
+	found, err := hostile.Tree(v.dir, "tmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestEveryHostilePackageIsRefusedByARunningAgent brings them to an agent whose node goes on as if nothing had come.
+func TestEveryHostilePackageIsRefusedByARunningAgent(t *testing.T) {
+	packages := makePackages(t)
+	v := newVerifier(t)
+	v.base.Name = "cnt"
+	v.useOTP(t)
+	env := append(os.Environ(), "AGENT_VOLUME="+filepath.Join(v.dir, "volume"), "AGENT_SEED="+filepath.Join(packages, "cnt-1.0.0.tar.gz"),
+		"AGENT_RUN_DIR="+filepath.Join(v.dir, "run"), "HOME="+v.dir, "TMPDIR="+filepath.Join(v.dir, "tmp"))
+	v.start(t, env)
+	before := v.volumeTree(t)
+	_, releases := v.run(t, env, "releases", "--json")
+	refused := 0
+	for _, c := range hostile.Cases() {
+		if c.Limits != "" { // those are of the agent that runs
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "p.tar.gz")
+		writePackage(t, file, c, v.base)
+		if status, said := v.run(t, env, "upgrade", file); status != exitRefused || !strings.Contains(said, c.Words) || !strings.Contains(said, "cnt 1.0.0 still runs, nothing was changed") {
+			t.Errorf("%s: status %d: %s", c.Name, status, said)
+		}
+		refused++
+	}
+	if diff := cmp.Diff(before, v.volumeTree(t)); diff != "" {
+		t.Errorf("files have changed:\n%s", diff)
+	}
+	if _, now := v.run(t, env, "releases", "--json"); now != releases {
+		t.Errorf("the releases were %s, and are %s", releases, now)
+	}
+	if status, said := v.run(t, env, "rpc", "application", "which_applications"); status != 0 || !strings.Contains(said, `{cnt,"a counter","1.0.0"}`) {
+		t.Errorf("status %d: %s", status, said)
+	}
+	t.Logf("%d packages were refused", refused)
+}
+
+// useOTP makes the release one for the OTP that is here.
+func (v *verifier) useOTP(t *testing.T) {
+	t.Helper()
+	image, err := agent.DetectImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := func(app string) string {
+		found, err := filepath.Glob(filepath.Join(image.OTPRoot, "lib", app+"-*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s is there as %v, %v", app, found, err)
+		}
+		return strings.TrimPrefix(filepath.Base(found[0]), app+"-")
+	}
+	v.base.ERTS, v.base.Kernel, v.base.Stdlib = image.ERTS, version("kernel"), version("stdlib")
+}
+
+// start runs an agent until the test ends, in a network of its own where that is allowed.
+func (v *verifier) start(t *testing.T, env []string) {
+	t.Helper()
+	command := []string{v.agent, "run"}
+	if exec.CommandContext(t.Context(), "unshare", "-n", "true").Run() == nil {
+		command = []string{"unshare", "-n", "sh", "-c", "ip link set lo up && exec " + v.agent + " run"}
+	}
+	node := exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)
+	var log bytes.Buffer
+	node.Env, node.Stdout, node.Stderr = env, &log, &log
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if status, said := v.run(t, env, "stop"); status != 0 {
+			t.Errorf("it cannot be stopped: %s", said)
+			_ = node.Process.Kill()
+		}
+		if err := node.Wait(); err != nil || t.Failed() {
+			t.Logf("%v\n%s", err, log.String())
+		}
+	})
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-again.C {
+		if status, _ := v.run(t, env, "health"); status == 0 {
+			return
+		}
+	}
+	t.Fatal("the node is not up")
+}
+
+// run is one command; what it says comes on either stream.
+func (v *verifier) run(t *testing.T, env []string, args ...string) (status int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, v.agent, args...)
+	cmd.Env = env
+	out, err := cmd.CombinedOutput()
+	if ended := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// volumeTree is all but what tells of the attempts: the history, and the number of the state.
+func (v *verifier) volumeTree(t *testing.T) map[string]string {
+	t.Helper()
+	found, err := hostile.Tree(filepath.Join(v.dir, "volume"), ".agent", ".agent/packages", ".agent/stage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range found {
+		if strings.HasPrefix(name, ".agent/history") || name == ".agent/state.json" {
+			delete(found, name)
+		}
+	}
+	return found
+}
