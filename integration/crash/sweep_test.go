@@ -1,0 +1,163 @@
+package crash
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	sampleOf = 40 // unless AGENT_TEST_CRASHES says something else
+	cells    = 2  // at the same time
+	inARow   = 20 // of the same kind, so that a life can serve more than once
+)
+
+// TestTheNextStartBootsACompleteKnownRelease hits each operation at each of its changes. AGENT_TEST_CRASHES is how many
+// of the shots are tried, or all; AGENT_TEST_SEED repeats a choice; AGENT_TEST_ONLY is a part of their names.
+func TestTheNextStartBootsACompleteKnownRelease(t *testing.T) {
+	s := sweep{kit: newKit(t), matrix: matrix{}}
+	if err := inCell(s.kit, func(c *cell) error { return errors.Join(c.makeGolden(), s.measure(c)) }); err != nil {
+		t.Fatal(err)
+	}
+	all := len(s.shots)
+	seed := number(t, "AGENT_TEST_SEED", int(time.Now().UnixNano()%1e6))
+	s.choose(rand.New(rand.NewPCG(uint64(seed), 0)), number(t, "AGENT_TEST_CRASHES", sampleOf))
+	t.Logf("%d of %d shots, AGENT_TEST_SEED=%d", len(s.shots), all, seed)
+	s.fire(t)
+	t.Logf("\n%s", s.matrix)
+	if s.beyond > len(s.shots)/20 {
+		t.Errorf("%d of %d operations had fewer changes than before", s.beyond, len(s.shots))
+	}
+}
+
+// sweep is the shots at all operations.
+type sweep struct {
+	*kit
+	shots []shot
+
+	mu     sync.Mutex
+	matrix matrix
+	beyond int
+}
+
+// measure finds what there is to hit.
+func (s *sweep) measure(c *cell) error {
+	for _, o := range operations {
+		volume, err := c.copyOf(c.golden[o.golden])
+		if err != nil {
+			return err
+		}
+		f, err := c.aim(nil, shot{operation: o}, volume)
+		if err == nil {
+			err = f.fly()
+		}
+		if err == nil {
+			err = f.end()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.name, err)
+		}
+		for _, ch := range f.changes {
+			s.add(o, ch)
+		}
+	}
+	return nil
+}
+
+func (s *sweep) add(o *operation, ch change) {
+	for _, fault := range columns {
+		for _, way := range []shot{{}, {after: true}, {lasting: true}} {
+			way.operation, way.fault, way.n = o, fault, ch.nth
+			if way.sensible(ch) && strings.Contains(way.String(), os.Getenv("AGENT_TEST_ONLY")) {
+				s.shots = append(s.shots, way)
+			}
+		}
+	}
+}
+
+// choose leaves so many of the shots, those of a kind one after the other.
+func (s *sweep) choose(chance *rand.Rand, many int) {
+	chance.Shuffle(len(s.shots), func(i, j int) { s.shots[i], s.shots[j] = s.shots[j], s.shots[i] })
+	s.shots = s.shots[:min(many, len(s.shots))]
+	slices.SortStableFunc(s.shots, func(a, b shot) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.fault, b.fault), cmp.Compare(a.n, b.n))
+	})
+}
+
+// fire fires, some side by side.
+func (s *sweep) fire(t *testing.T) {
+	rows := make(chan []shot)
+	var all sync.WaitGroup
+	for range cells {
+		all.Go(func() {
+			for row := range rows {
+				if err := inCell(s.kit, func(c *cell) error { return s.row(t, c, row) }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for row := range slices.Chunk(s.shots, inARow) {
+		rows <- row
+	}
+	close(rows)
+	all.Wait()
+}
+
+func (s *sweep) row(t *testing.T, c *cell, row []shot) (err error) {
+	var l *life
+	for n, next := range row {
+		if l != nil && (row[n-1].operation != next.operation || row[n-1].fault != next.fault) {
+			if err := l.end(); err != nil {
+				return err
+			}
+			l = nil
+		}
+		var hit *change
+		l, hit, err = c.shoot(l, next)
+		s.note(t, next, hit, err)
+	}
+	if l != nil {
+		err = l.end()
+	}
+	return err
+}
+
+func (s *sweep) note(t *testing.T, what shot, hit *change, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, errBeyond) {
+		s.beyond++
+		return
+	}
+	row := what.name
+	if hit != nil && hit.ofState() {
+		row = stateWrite
+	}
+	s.matrix.note(row, what.fault, err == nil)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// number is an environment variable; "all" is more than any.
+func number(t *testing.T, name string, fallback int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" || text == "all" {
+		return map[string]int{"": fallback, "all": 1 << 30}[text]
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("cannot read %s: %v", name, err)
+	}
+	return n
+}
