@@ -93,8 +93,22 @@ func (a *attempt) takeBack(ctx context.Context, failed *volume.Failure) {
 
 func (a *attempt) warnUndone(err error) {
 	if err != nil {
+		a.littered = true
 		a.warn("not everything could be taken back: %v; the next upgrade or start of the agent finishes it", err)
 	}
+}
+
+// tidy takes back what attempts before this one could not. It looks for that as the next start of the agent would, but
+// not while the node runs a release that never was permanent: that looks like debris as well.
+func (a *attempt) tidy() {
+	if inUse, there := a.Volume.State().Releases[a.Keeper.InUse()]; !a.littered || there && inUse.Permanent.IsZero() {
+		return
+	}
+	if _, err := a.Volume.Recover(); err != nil {
+		a.warnUndone(err)
+		return
+	}
+	a.littered = false
 }
 
 // revert goes back to the old release: in service where its relup leads back and the node lives, else by a
