@@ -114,12 +114,9 @@ func (l *life) environment() []string {
 	return append([]string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent", "ERL_FLAGS=+S 1:1 +SDio 1 +A 1",
 		"AGENT_VOLUME=" + l.volume, "AGENT_RUN_DIR=" + l.run, "AGENT_SEED=" + l.cell.pkg("1.0.0"), "AGENT_SETTLE=0s",
-		"AGENT_DIST_PORT=" + distPort, "NOTIFY_SOCKET=" + l.run + ".notify",
+		"NOTIFY_SOCKET=" + l.run + ".notify",
 	}, l.env...)
 }
-
-// distPort is where the node's distribution listens, as each cell has a network of its own.
-const distPort = "9100"
 
 // hear notes when the agent says that the node is up, and that it says more: nobody may keep it waiting.
 func (l *life) hear(notices *net.UnixConn, t *tracer) {
