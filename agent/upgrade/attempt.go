@@ -60,8 +60,11 @@ func newID() string {
 // walk takes the steps one by one, and takes back what was done when one fails.
 func (a *attempt) walk(ctx context.Context, steps []step) {
 	defer a.survive(ctx)
-	a.tidy()
 	err := a.meetNode()
+	if err == nil {
+		err = a.endLast()
+	}
+	a.tidy()
 	for _, s := range steps {
 		if err == nil && ctx.Err() != nil {
 			err = errStopping

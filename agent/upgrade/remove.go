@@ -33,10 +33,10 @@ func (e *Engine) Remove(caller context.Context, version string) (api.Removed, er
 }
 
 func (a *attempt) remove(ctx context.Context, version string) (api.Removed, error) {
-	a.tidy()
 	if err := a.endLast(); err != nil {
 		return api.Removed{}, fmt.Errorf("cannot remove %s: %w", version, err)
 	}
+	a.tidy()
 	release, err := a.removable(version)
 	if err != nil {
 		return api.Removed{}, err
