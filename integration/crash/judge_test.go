@@ -65,8 +65,8 @@ func (r record) keeps(later record, removable []string) error {
 	return nil
 }
 
-// settled looks at a volume on which nothing is under way: whole releases, and no other name.
-func settled(root string) error {
+// settled looks at a volume on which nothing is under way: whole releases, and no other name. What was spare may be missing.
+func settled(root string, spare ...string) error {
 	r, err := readRecord(root)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func settled(root string) error {
 			return fmt.Errorf("release %s: %w", version, err)
 		}
 	}
-	return onlyNames(root, want)
+	return onlyNames(root, want, spare)
 }
 
 func expect(names map[string]bool, path string) {
@@ -138,7 +138,7 @@ func same(root, path, sum string) error {
 }
 
 // onlyNames wants these names on the volume and no others.
-func onlyNames(root string, want map[string]bool) error {
+func onlyNames(root string, want map[string]bool, spare []string) error {
 	got := map[string]bool{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(root, path)
@@ -160,7 +160,7 @@ func onlyNames(root string, want map[string]bool) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if !got[name] {
+		if !got[name] && !slices.Contains(spare, name) {
 			wrong = append(wrong, "-"+name)
 		}
 	}

@@ -50,6 +50,8 @@ type flight struct {
 	told    string // the kind of the last event
 	answer  answer
 	asked   bool
+
+	observe, observed func(*change) // before and behind each change
 }
 
 // aim prepares a life for a shot: the one that is there, or a new one on a volume.
@@ -102,7 +104,10 @@ func (f *flight) entered(c *call) {
 	f.count++
 	c.about.nth, c.about.step = f.count, f.told
 	f.changes = append(f.changes, *c.about)
-	if f.isIt(c.about) && f.hit == nil {
+	if f.observe != nil {
+		f.observe(c.about)
+	}
+	if f.hit == nil && f.isIt(c.about) {
 		f.hit = c.about
 		if !f.after {
 			f.strike(c)
@@ -116,10 +121,13 @@ func (f *flight) isIt(ch *change) bool {
 	if f.chosen != nil {
 		return f.chosen(ch)
 	}
-	return ch.nth == f.n
+	return ch.nth == f.n && f.fault != powerCut
 }
 
 func (f *flight) left(c *call) {
+	if f.observed != nil && c.about != nil && c.value >= 0 {
+		f.observed(c.about)
+	}
 	if f.after && c.about != nil && c.about == f.hit {
 		f.strike(c)
 	}
@@ -156,7 +164,9 @@ func (s shot) sensible(ch change) bool {
 	switch {
 	case s.fault == killNode:
 		return !s.lasting && (s.asks != nil || ch.step == "node.launched")
-	case s.fault == powerCut || s.fault == rpcFault:
+	case s.fault == powerCut:
+		return !s.lasting && noPower() == ""
+	case s.fault == rpcFault:
 		return false
 	case s.errno() == 0:
 		return !s.lasting

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -83,13 +84,38 @@ func (s *sweep) add(o *operation, ch change) {
 	}
 }
 
+// kind is the same for shots that can follow one another: those at the power of one kind are at one and the same operation.
+func (s shot) kind() string {
+	kind := s.name + " " + s.fault
+	if s.fault == powerCut {
+		kind += fmt.Sprint(s.after)
+	}
+	return kind
+}
+
 // choose leaves so many of the shots, those of a kind one after the other.
 func (s *sweep) choose(chance *rand.Rand, many int) {
 	chance.Shuffle(len(s.shots), func(i, j int) { s.shots[i], s.shots[j] = s.shots[j], s.shots[i] })
 	s.shots = s.shots[:min(many, len(s.shots))]
 	slices.SortStableFunc(s.shots, func(a, b shot) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.fault, b.fault), cmp.Compare(a.n, b.n))
+		return cmp.Or(cmp.Compare(a.kind(), b.kind()), cmp.Compare(a.n, b.n))
 	})
+}
+
+// kinds are the shots of one operation and one fault.
+func (s *sweep) kinds() iter.Seq[[]shot] {
+	return func(yield func([]shot) bool) {
+		for rest := s.shots; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].kind() == rest[0].kind() {
+				n++
+			}
+			if !yield(rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
 }
 
 // fire fires, some side by side.
@@ -105,25 +131,25 @@ func (s *sweep) fire(t *testing.T) {
 			}
 		})
 	}
-	for row := range slices.Chunk(s.shots, inARow) {
-		rows <- row
+	for kind := range s.kinds() {
+		for row := range slices.Chunk(kind, inARow) {
+			rows <- row
+		}
 	}
 	close(rows)
 	all.Wait()
 }
 
 func (s *sweep) row(t *testing.T, c *cell, row []shot) (err error) {
+	note := func(what shot, hit *change, err error) { s.note(t, what, hit, err) }
+	if row[0].fault == powerCut {
+		return c.cutPower(row, note)
+	}
 	var l *life
-	for n, next := range row {
-		if l != nil && (row[n-1].operation != next.operation || row[n-1].fault != next.fault) {
-			if err := l.end(); err != nil {
-				return err
-			}
-			l = nil
-		}
+	for _, next := range row {
 		var hit *change
 		l, hit, err = c.shoot(l, next)
-		s.note(t, next, hit, err)
+		note(next, hit, err)
 	}
 	if l != nil {
 		err = l.end()

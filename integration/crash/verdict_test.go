@@ -189,9 +189,10 @@ func (f *flight) judgeError() (*life, error) {
 	case f.lasting:
 		return f.judgeNext()
 	}
-	if err := settled(f.volume); err != nil && !f.leavesMore() {
-		return f.life, err
-	} else if err != nil {
+	if err := settled(f.volume); err != nil {
+		if !f.leavesMore() {
+			return f.life, err
+		}
 		if err := f.end(); err != nil {
 			return nil, err
 		}
@@ -203,7 +204,8 @@ func (f *flight) judgeError() (*life, error) {
 // leavesMore says that the client was told that something is left to the next start: a removal that got stuck in the
 // middle, or what follows a commit.
 func (f *flight) leavesMore() bool {
-	return f.from == f.to && f.answer.status == 1 || strings.Contains(f.answer.stderr, "\nwarned ")
+	noRoom := settled(f.volume, ".agent/ballast") == nil // which was given for a record of the state
+	return noRoom || f.from == f.to && f.answer.status == 1 || strings.Contains(f.answer.stderr, "\nwarned ")
 }
 
 // judgeStart: an agent that could not start says why, and the next one can.
@@ -236,7 +238,7 @@ func (f *flight) judgeNext() (*life, error) {
 		err = fmt.Errorf("%q runs after the next attempt", runs)
 	}
 	if err == nil {
-		err = settled(f.volume)
+		err = settled(f.volume, ".agent/ballast")
 	}
 	if err != nil {
 		return f.life, err
