@@ -161,7 +161,7 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 		a.node = node // the keeper was quicker
 		return nil
 	}
-	if a.way.back && a.state == Probation && a.way.verdict() == "hot" {
+	if a.way.back && a.state == Probation && a.way.verdict() == "hot" && a.answers(ctx) {
 		err := a.installBack(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -172,6 +172,22 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 		}
 	}
 	return a.restartInto(ctx, a.from)
+}
+
+// answers says that the node is not stuck. The way back has as much time as the way there, which a node that answers nobody
+// must not take.
+func (a *attempt) answers(ctx context.Context) bool {
+	short, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	h, err := a.node.Handler(short)
+	if err == nil {
+		_, _, err = h.InitStatus(short)
+	}
+	stuck := errors.Is(err, context.DeadlineExceeded)
+	if stuck {
+		a.warn("the node answers nobody; it is restarted")
+	}
+	return !stuck
 }
 
 // awaitOld waits for the restart that Protect asked for.
