@@ -25,14 +25,22 @@ type shot struct {
 	*operation
 	fault   string
 	n       int
-	after   bool // the change was done
-	lasting bool // of an error
+	after   bool   // the change was done
+	lasting bool   // of an error
+	how     string // of a question to the node
+	reply   bool   // the node has answered
 }
 
 func (s shot) String() string {
 	when := map[bool]string{false: "before", true: "after"}[s.after]
 	if s.lasting {
 		when = "from"
+	}
+	if s.reply {
+		when = "before the reply to"
+	}
+	if s.fault == rpcFault {
+		return fmt.Sprintf("%s, %s %s question %d", s.operation.name, s.how, when, s.n)
 	}
 	return fmt.Sprintf("%s, %s %s change %d", s.operation.name, s.fault, when, s.n)
 }
@@ -52,13 +60,18 @@ type flight struct {
 	asked   bool
 
 	observe, observed func(*change) // before and behind each change
+
+	sockets map[string]bool // whether they lead to the node
+	sent    []string        // what was told before each question to the node
+	socket  int             // of the one that is interrupted
+	sender  *call
 }
 
 // aim prepares a life for a shot: the one that is there, or a new one on a volume.
 func (c *cell) aim(l *life, s shot, volume string) (*flight, error) {
 	if l == nil {
 		var err error
-		if l, err = c.born(volume, s.fault == killAgent, s.env...); err != nil {
+		if l, err = c.born(volume, s.fault == killAgent, s.environment()...); err != nil {
 			return nil, err
 		}
 		if s.asks != nil {
@@ -67,7 +80,7 @@ func (c *cell) aim(l *life, s shot, volume string) (*flight, error) {
 			}
 		}
 	}
-	f := &flight{life: l, shot: s}
+	f := &flight{life: l, shot: s, sockets: map[string]bool{}}
 	l.enter, l.leave = f.entered, f.left
 	l.step(true)
 	return f, nil
@@ -97,6 +110,7 @@ func (f *flight) entered(c *call) {
 			f.told = kind
 		}
 	}
+	f.question(c)
 	c.about = f.changeOf(c, f.volume)
 	if c.about == nil {
 		return
@@ -121,13 +135,14 @@ func (f *flight) isIt(ch *change) bool {
 	if f.chosen != nil {
 		return f.chosen(ch)
 	}
-	return ch.nth == f.n && f.fault != powerCut
+	return ch.nth == f.n && f.fault != powerCut && f.fault != rpcFault
 }
 
 func (f *flight) left(c *call) {
 	if f.observed != nil && c.about != nil && c.value >= 0 {
 		f.observed(c.about)
 	}
+	f.answered(c)
 	if f.after && c.about != nil && c.about == f.hit {
 		f.strike(c)
 	}

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	sampleOf = 40 // unless AGENT_TEST_CRASHES says something else
-	cells    = 2  // at the same time
-	inARow   = 20 // of the same kind, so that a life can serve more than once
+	sampleOf      = 40 // unless AGENT_TEST_CRASHES says something else
+	cells         = 2  // at the same time
+	progressEvery = 200
+	inARow        = 20 // of the same kind, so that a life can serve more than once
 )
 
 // TestTheNextStartBootsACompleteKnownRelease hits each operation at each of its changes. AGENT_TEST_CRASHES is how many
@@ -48,6 +49,7 @@ type sweep struct {
 	mu     sync.Mutex
 	matrix matrix
 	beyond int
+	done   int
 }
 
 // measure finds what there is to hit.
@@ -70,6 +72,7 @@ func (s *sweep) measure(c *cell) error {
 		for _, ch := range f.changes {
 			s.add(o, ch)
 		}
+		s.addQuestions(o, f.sent)
 	}
 	return nil
 }
@@ -78,16 +81,22 @@ func (s *sweep) add(o *operation, ch change) {
 	for _, fault := range columns {
 		for _, way := range []shot{{}, {after: true}, {lasting: true}} {
 			way.operation, way.fault, way.n = o, fault, ch.nth
-			if way.sensible(ch) && strings.Contains(way.String(), os.Getenv("AGENT_TEST_ONLY")) {
-				s.shots = append(s.shots, way)
+			if way.sensible(ch) {
+				s.offer(way)
 			}
 		}
 	}
 }
 
+func (s *sweep) offer(what shot) {
+	if strings.Contains(what.String(), os.Getenv("AGENT_TEST_ONLY")) {
+		s.shots = append(s.shots, what)
+	}
+}
+
 // kind is the same for shots that can follow one another: those at the power of one kind are at one and the same operation.
 func (s shot) kind() string {
-	kind := s.name + " " + s.fault
+	kind := s.name + " " + s.fault + s.how
 	if s.fault == powerCut {
 		kind += fmt.Sprint(s.after)
 	}
@@ -145,7 +154,7 @@ func (s *sweep) fire(t *testing.T) {
 	all.Wait()
 }
 
-func (s *sweep) row(t *testing.T, c *cell, row []shot) (err error) {
+func (s *sweep) row(t *testing.T, c *cell, row []shot) error {
 	note := func(what shot, hit *change, err error) { s.note(t, what, hit, err) }
 	if row[0].fault == powerCut {
 		return c.cutPower(row, note)
@@ -153,13 +162,14 @@ func (s *sweep) row(t *testing.T, c *cell, row []shot) (err error) {
 	var l *life
 	for _, next := range row {
 		var hit *change
+		var err error
 		l, hit, err = c.shoot(l, next)
 		note(next, hit, err)
 	}
-	if l != nil {
-		err = l.end()
+	if l == nil {
+		return nil
 	}
-	return err
+	return l.end()
 }
 
 func (s *sweep) note(t *testing.T, what shot, hit *change, err error) {
@@ -174,6 +184,9 @@ func (s *sweep) note(t *testing.T, what shot, hit *change, err error) {
 		row = stateWrite
 	}
 	s.matrix.note(row, what.fault, err == nil)
+	if s.done++; s.done%progressEvery == 0 {
+		t.Logf("%d of %d shots\n%s", s.done, len(s.shots), s.matrix)
+	}
 	if err != nil {
 		t.Error(err)
 	}

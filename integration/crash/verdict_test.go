@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +14,7 @@ func (f *flight) judge() (*life, error) {
 	switch f.fault {
 	case killAgent, killContainer:
 		return f.judgeKill()
-	case killNode:
+	case killNode, rpcFault:
 		return f.judgeNode()
 	}
 	return f.judgeError()
@@ -135,10 +136,15 @@ func (f *flight) judgeNode() (*life, error) {
 	if err == nil {
 		err = f.oldOrNew(before.Current)
 	}
-	if err == nil {
-		err = f.recovered(f.life, before)
-	}
 	if err != nil {
+		return f.life, err
+	}
+	if err = f.recovered(f.life, before); err != nil && f.leavesMore() {
+		if err := f.end(); err != nil {
+			return nil, err
+		}
+		return f.recover()
+	} else if err != nil {
 		return f.life, err
 	}
 	return f.again(f.life)
@@ -146,7 +152,10 @@ func (f *flight) judgeNode() (*life, error) {
 
 // settles waits until the node is well or the agent has ended.
 func (f *flight) settles() error {
-	for !f.over() {
+	for deadline := time.Now().Add(patience); !f.over(); {
+		if time.Now().After(deadline) {
+			return errPatience
+		}
 		c, err := f.life.ask("health")
 		if errors.Is(err, unix.ENOMEM) { // no process can be started in a PID namespace that has ended
 			return f.tracer.run(patience, f.over)
