@@ -281,6 +281,8 @@ func (o outage) promised(found record) error {
 		return fmt.Errorf("the state is of generation %d, durable was %d, there was %d", g, o.durable.Generation, o.present.Generation)
 	case g == o.durable.Generation && found.Current != o.durable.Current, g == o.present.Generation && found.Current != o.present.Current:
 		return fmt.Errorf("generation %d has %q", g, found.Current)
+	case strings.HasSuffix(o.hit.step, ".committed") && found.Current != o.to:
+		return fmt.Errorf("the commit of %q was told, and %q is recorded", o.to, found.Current)
 	}
 	return o.durable.keeps(found, o.removes)
 }

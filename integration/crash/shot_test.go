@@ -56,6 +56,7 @@ type flight struct {
 	hit     *change
 	changes []change
 	told    string // the kind of the last event
+	tried   bool   // the new release has run
 	answer  answer
 	asked   bool
 
@@ -108,6 +109,7 @@ func (f *flight) entered(c *call) {
 	if c.number == unix.SYS_WRITE && c.args[0] == 2 {
 		if kind := lastEvent(f.bytes(c.args[1], c.args[2])); kind != "" {
 			f.told = kind
+			f.tried = f.tried || kind == "node.installed"
 		}
 	}
 	f.question(c)

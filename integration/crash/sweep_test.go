@@ -25,7 +25,12 @@ const (
 
 // TestTheNextStartBootsACompleteKnownRelease hits each operation at each of its changes. AGENT_TEST_CRASHES is how many
 // of the shots are tried, or all; AGENT_TEST_SEED repeats a choice; AGENT_TEST_ONLY is a part of their names.
+// AGENT_TEST_OTP has it run in a container of that OTP.
 func TestTheNextStartBootsACompleteKnownRelease(t *testing.T) {
+	if otp := os.Getenv("AGENT_TEST_OTP"); otp != "" {
+		inContainer(t, otp)
+		return
+	}
 	s := sweep{kit: newKit(t), matrix: matrix{}}
 	if err := inCell(s.kit, func(c *cell) error { return errors.Join(c.makeGolden(), s.measure(c)) }); err != nil {
 		t.Fatal(err)
@@ -33,6 +38,9 @@ func TestTheNextStartBootsACompleteKnownRelease(t *testing.T) {
 	all := len(s.shots)
 	seed := number(t, "AGENT_TEST_SEED", int(time.Now().UnixNano()%1e6))
 	s.choose(seed, number(t, "AGENT_TEST_CRASHES", sampleOf))
+	if lacks := noPower(); lacks != "" {
+		t.Logf("no power cuts: they need %s", lacks)
+	}
 	t.Logf("%d of %d shots, AGENT_TEST_SEED=%d", len(s.shots), all, seed)
 	s.fire(t)
 	t.Logf("\n%s", s.matrix)

@@ -65,6 +65,8 @@ func (f *flight) oldOrNew(current string) error {
 	switch {
 	case current != f.from && current != f.to:
 		return fmt.Errorf("%q boots, neither %q nor %q", current, f.from, f.to)
+	case f.from != "" && f.from != f.to && current == f.to && !f.tried:
+		return fmt.Errorf("%q boots, and has not run yet", current)
 	case f.asked && f.answer.status == 0 && current != f.to:
 		return fmt.Errorf("the client was told of a success, and %q boots", current)
 	case f.asked && f.answer.status > 1 && current != f.from:
