@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"slices"
 	"strconv"
@@ -42,7 +41,7 @@ func TestTheNextStartBootsACompleteKnownRelease(t *testing.T) {
 		t.Logf("no power cuts: they need %s", lacks)
 	}
 	t.Logf("%d of %d shots, AGENT_TEST_SEED=%d", len(s.shots), all, seed)
-	s.fire(t)
+	s.fire(t, s.rows(seed))
 	t.Logf("\n%s", s.matrix)
 	if s.beyond > len(s.shots)/20 {
 		t.Errorf("%d of %d operations had fewer changes than before", s.beyond, len(s.shots))
@@ -124,41 +123,41 @@ func (s shot) lot(seed int) []byte {
 	return sum[:]
 }
 
-// kinds are the shots of one operation and one fault.
-func (s *sweep) kinds() iter.Seq[[]shot] {
-	return func(yield func([]shot) bool) {
-		for rest := s.shots; len(rest) > 0; {
-			n := 1
-			for n < len(rest) && rest[n].kind() == rest[0].kind() {
-				n++
-			}
-			if !yield(rest[:n]) {
-				return
-			}
-			rest = rest[n:]
+// rows are shots of one kind each, in the order of the lots: what has not been tried when the time is up is a choice too.
+func (s *sweep) rows(seed int) [][]shot {
+	var rows [][]shot
+	for rest := s.shots; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && n < inARow && rest[n].kind() == rest[0].kind() {
+			n++
 		}
+		rows, rest = append(rows, rest[:n]), rest[n:]
 	}
+	slices.SortFunc(rows, func(a, b []shot) int { return bytes.Compare(a[0].lot(seed), b[0].lot(seed)) })
+	return rows
 }
 
-// fire fires, some side by side.
-func (s *sweep) fire(t *testing.T) {
-	rows := make(chan []shot)
+// fire fires, some side by side, until all is done or the test's time is nearly up.
+func (s *sweep) fire(t *testing.T, rows [][]shot) {
+	queue := make(chan []shot)
 	var all sync.WaitGroup
 	for range cells {
 		all.Go(func() {
-			for row := range rows {
+			for row := range queue {
 				if err := inCell(s.kit, func(c *cell) error { return s.row(t, c, row) }); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	for kind := range s.kinds() {
-		for row := range slices.Chunk(kind, inARow) {
-			rows <- row
+	for _, row := range rows {
+		if end, bounded := t.Deadline(); bounded && time.Until(end) < 2*patience {
+			t.Log("the time is up")
+			break
 		}
+		queue <- row
 	}
-	close(rows)
+	close(queue)
 	all.Wait()
 }
 
