@@ -5,12 +5,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
 	"theseus/integration/ship"
 )
+
+// elsewhere is the OTP of a container to be in; empty is the one that is here.
+func elsewhere() string {
+	otp := os.Getenv("AGENT_TEST_OTP")
+	if otp != "" || os.Getenv("AGENT_TEST_KIT") != "" {
+		return otp
+	}
+	for _, tool := range []string{"erl", "rebar3"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return strings.Fields(os.Getenv("AGENT_TEST_OTPS") + " 27")[0]
+		}
+	}
+	return ""
+}
 
 // inContainer runs the test of this name once more, in a container of another OTP.
 func inContainer(t *testing.T, otp string) {

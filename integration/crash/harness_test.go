@@ -3,7 +3,6 @@
 package crash
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,11 +33,6 @@ func newKit(t *testing.T) *kit {
 	if os.Getuid() != 0 {
 		missing(t, "root, for namespaces")
 	}
-	for _, tool := range []string{"erl", "mount", "cp"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, tool)
-		}
-	}
 	dir, err := os.MkdirTemp("", "crash-")
 	if err != nil {
 		t.Fatal(err)
@@ -48,9 +42,6 @@ func newKit(t *testing.T) *kit {
 	if made := os.Getenv("AGENT_TEST_KIT"); made != "" {
 		must(t, exec.Command("cp", "-a", filepath.Join(made, "agent"), filepath.Join(made, "packages"), dir))
 		return k
-	}
-	if _, err := exec.LookPath("rebar3"); err != nil {
-		missing(t, "rebar3")
 	}
 	root, err := images.Root()
 	if err != nil {
@@ -83,12 +74,4 @@ func missing(t *testing.T, what string) {
 func body(answer string) string {
 	_, text, _ := strings.Cut(answer, "\r\n\r\n")
 	return strings.TrimSpace(text)
-}
-
-// join is one error out of what several parts say.
-func join(about string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", about, err)
 }
