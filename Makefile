@@ -5,7 +5,9 @@ OTP  ?= 27
 OTPS ?= 25 27 29
 GO   ?= go
 
-.PHONY: fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
+CRASHES ?= all
+
+.PHONY: crash fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -40,6 +42,12 @@ many: images-$(OTP) ## a thousand upgrades and rollbacks in a row, under load
 
 shots: images-$(OTP) ## TERM at every moment of a boot
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SHOTS=all $(GO) test -count=1 -timeout 2h -run TestTermAtAnyMoment ./integration/pid1/
+
+crash: ## the real agent, hit at each change of its volume: CRASHES=all, SEED, ONLY; crash-27 is on that OTP, in a container
+	AGENT_TEST_CRASHES=$(CRASHES) AGENT_TEST_SEED=$(SEED) AGENT_TEST_ONLY='$(ONLY)' $(GO) test -count=1 -v -timeout 24h -run TestTheNextStart ./integration/crash/
+
+crash-%: images-%
+	AGENT_TEST_OTP=$* $(MAKE) crash
 
 raw: ## ten minutes of a busy raw agent, and a thousand ends at once
 	AGENT_TEST_BUSY=10m AGENT_TEST_REPEAT=1000 $(GO) test -count=1 -timeout 1h -run 'BusyAgent|AHundredOrphansAtOnce' ./integration/pid1/

@@ -28,10 +28,8 @@ func (v *Volume) Remove(version string) error {
 		return nil
 	})
 	if err == nil {
-		_, err = v.collect()
-	}
-	if err == nil {
-		err = v.dropPackage(r.Package)
+		_, left := v.collect()
+		err = errors.Join(left, v.dropPackage(r.Package))
 	}
 	v.layBallast()
 	if err != nil {

@@ -49,6 +49,28 @@ func TestWhatWasAbortedIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestWhatCouldNotBeTakenBackIsSoByTheNextAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "check_install:error set_removed:lost", demo("1.0.0", ""))
+		s.upgrade(second())
+		s.ends("unpacked: refused old-processes, 1.0.0 runs, warned")
+		left := []string{s.volume.Path(".agent", "stage", "half"), s.volume.Path(".agent", "packages", "half.part")}
+		for _, path := range left {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.again("")
+		s.upgrade(second())
+		s.ends("probation: committed, 1.1.0 runs")
+		for _, path := range left {
+			if _, err := os.Lstat(path); err == nil {
+				t.Errorf("%s is still there", path)
+			}
+		}
+	})
+}
+
 // TestWhatReleaseHandlerKeptOfAnAbortedAttemptIsReplaced: the next package of the same version may hold other
 // applications, of which release_handler would know nothing.
 func TestWhatReleaseHandlerKeptOfAnAbortedAttemptIsReplaced(t *testing.T) {

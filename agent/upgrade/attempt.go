@@ -61,6 +61,10 @@ func newID() string {
 func (a *attempt) walk(ctx context.Context, steps []step) {
 	defer a.survive(ctx)
 	err := a.meetNode()
+	if err == nil {
+		err = a.endLast()
+	}
+	a.tidy()
 	for _, s := range steps {
 		if err == nil && ctx.Err() != nil {
 			err = errStopping

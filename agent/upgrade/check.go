@@ -20,16 +20,13 @@ const (
 
 // beginOperation writes the intent, before the first thing on the volume changes.
 func (a *attempt) beginOperation() error {
-	if err := a.endLast(); err != nil {
-		return err
-	}
 	err := a.Volume.Begin(volume.Operation{ID: a.id, Kind: a.kind, From: a.from, To: a.to, Phase: string(a.state), Started: a.started})
 	a.operationBegun = err == nil
 	return err
 }
 
 // endLast ends the operation of an attempt before this one, where the disk was too full to record its end. Only one
-// attempt is under way, so whatever is recorded is over.
+// attempt is under way, so whatever is recorded is over. It comes before anything is received: the package may be the same.
 func (a *attempt) endLast() error {
 	last := a.Volume.State()
 	switch {

@@ -72,6 +72,8 @@ type Engine struct {
 	closed  bool
 	current *attempt
 	idle    sync.WaitGroup
+
+	littered bool // an attempt could not take everything back; only the attempt under way touches this
 }
 
 // ErrBusy says that another upgrade or rollback is under way.

@@ -22,6 +22,7 @@ const (
 	verdictPoll    = 20 * time.Millisecond  //
 	commitTimeout  = time.Minute            // of make_permanent
 	revertTimeout  = installTimeout         // of the way back in service: what took long on the way there takes long back
+	answerTimeout  = 10 * time.Second       // of a node that is to go back in service, to any question
 	restartTimeout = 2 * time.Minute        // until a release is up, at least
 )
 

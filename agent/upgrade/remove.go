@@ -36,6 +36,7 @@ func (a *attempt) remove(ctx context.Context, version string) (api.Removed, erro
 	if err := a.endLast(); err != nil {
 		return api.Removed{}, fmt.Errorf("cannot remove %s: %w", version, err)
 	}
+	a.tidy()
 	release, err := a.removable(version)
 	if err != nil {
 		return api.Removed{}, err
@@ -77,7 +78,9 @@ func (a *attempt) forget(ctx context.Context, version string) error {
 	if err := a.unlearn(ctx, version); err != nil {
 		return err
 	}
-	return a.Volume.Remove(version)
+	err := a.Volume.Remove(version)
+	a.littered = a.littered || err != nil
+	return err
 }
 
 func (a *attempt) unlearn(ctx context.Context, version string) error {

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -42,6 +43,12 @@ func TestAFullDiskStopsNoLaterUpgrade(t *testing.T) {
 				s.again("")
 				s.world.see = func(string) { s.look() }
 				then(s)
+				kept := packagesOn(t, s.volume)
+				for _, r := range s.volume.State().Releases {
+					if !slices.Contains(kept, s.volume.Path(".agent", "packages", r.Package+".tar.gz")) {
+						t.Errorf("the package of %s is not kept", r.Version)
+					}
+				}
 			})
 		})
 	}

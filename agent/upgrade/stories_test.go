@@ -108,6 +108,7 @@ var upgrades = []story{
 	{"installed.status:end", "probation: reverted node-ended, 1.0.0 runs after a restart"},
 	{"installed.status:done+end", "probation: reverted node-ended, 1.0.0 runs after a restart"},
 	{"installed.status:hang", "probation: reverted internal, 1.0.0 runs"},
+	{"installed.status:hang+again", "probation: reverted internal, 1.0.0 runs after a restart, warned"},
 	{"installed.status:stop", "probation: interrupted stopping, 1.1.0 runs, left installing"},
 	{"installed.apps:error", "probation: reverted internal, 1.0.0 runs"},
 	{"installed.apps:lost", "probation: committed, 1.1.0 runs"},

@@ -93,8 +93,22 @@ func (a *attempt) takeBack(ctx context.Context, failed *volume.Failure) {
 
 func (a *attempt) warnUndone(err error) {
 	if err != nil {
+		a.littered = true
 		a.warn("not everything could be taken back: %v; the next upgrade or start of the agent finishes it", err)
 	}
+}
+
+// tidy takes back what attempts before this one could not. It looks for that as the next start of the agent would, but
+// not while the node runs a release that never was permanent: that looks like debris as well.
+func (a *attempt) tidy() {
+	if inUse, there := a.Volume.State().Releases[a.Keeper.InUse()]; !a.littered || there && inUse.Permanent.IsZero() {
+		return
+	}
+	if _, err := a.Volume.Recover(); err != nil {
+		a.warnUndone(err)
+		return
+	}
+	a.littered = false
 }
 
 // revert goes back to the old release: in service where its relup leads back and the node lives, else by a
@@ -147,7 +161,7 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 		a.node = node // the keeper was quicker
 		return nil
 	}
-	if a.way.back && a.state == Probation && a.way.verdict() == "hot" {
+	if a.way.back && a.state == Probation && a.way.verdict() == "hot" && a.answers(ctx) {
 		err := a.installBack(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -158,6 +172,22 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 		}
 	}
 	return a.restartInto(ctx, a.from)
+}
+
+// answers says that the node is not stuck. The way back has as much time as the way there, which a node that answers nobody
+// must not take.
+func (a *attempt) answers(ctx context.Context) bool {
+	short, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	h, err := a.node.Handler(short)
+	if err == nil {
+		_, _, err = h.InitStatus(short)
+	}
+	stuck := errors.Is(err, context.DeadlineExceeded)
+	if stuck {
+		a.warn("the node answers nobody; it is restarted")
+	}
+	return !stuck
 }
 
 // awaitOld waits for the restart that Protect asked for.

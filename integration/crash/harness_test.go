@@ -1,0 +1,77 @@
+// Package crash ends the real agent, with a real node, at each of its system calls that changes the volume, or has that
+// call fail, and looks at what the next start makes of it. docs/reliability.md has the promise.
+package crash
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"theseus/integration/images"
+)
+
+// patience is how long a fact may take on a loaded machine.
+const patience = 2 * time.Minute
+
+// kit is what all cells use.
+type kit struct {
+	dir    string
+	agent  string // the binary
+	golden map[string]string
+}
+
+func (k *kit) pkg(version string) string {
+	return filepath.Join(k.dir, "packages", "demo-"+version+".tar.gz")
+}
+
+// newKit builds the agent and the demo service, unless AGENT_TEST_KIT names a directory that has both.
+func newKit(t *testing.T) *kit {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "root, for namespaces")
+	}
+	dir, err := os.MkdirTemp("", "crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	k := &kit{dir: dir, agent: filepath.Join(dir, "agent"), golden: map[string]string{}}
+	if made := os.Getenv("AGENT_TEST_KIT"); made != "" {
+		must(t, exec.Command("cp", "-a", filepath.Join(made, "agent"), filepath.Join(made, "packages"), dir))
+		return k
+	}
+	root, err := images.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", k.agent, "theseus/cmd/agent")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	must(t, build)
+	must(t, exec.Command(filepath.Join(root, "integration", "demo", "build.sh"), filepath.Join(dir, "packages")))
+	return k
+}
+
+func must(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+// missing skips a test for want of something; where CI=true it fails instead.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("needs %s", what)
+	}
+	t.Skipf("needs %s", what)
+}
+
+// body of an HTTP answer.
+func body(answer string) string {
+	_, text, _ := strings.Cut(answer, "\r\n\r\n")
+	return strings.TrimSpace(text)
+}
