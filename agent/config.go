@@ -97,11 +97,16 @@ func ConfigFrom(environ []string) (Config, error) {
 	if c.NodeWatchdog > 0 && !c.NodeNotify {
 		errs = append(errs, errors.New("cannot use AGENT_NODE_WATCHDOG without AGENT_NODE_NOTIFY=on: the node has nowhere to say WATCHDOG=1"))
 	}
+	if inside(c.RunDir, c.Volume) {
+		errs = append(errs, fmt.Errorf("cannot use AGENT_RUN_DIR=%q: it is on the volume, where neither the cookie nor the socket belongs", c.RunDir))
+	}
 	if c.SignedSeed && c.PublicKeys == "" {
 		errs = append(errs, errors.New("cannot use AGENT_SEED_SIGNATURE=\"required\": AGENT_PUBLIC_KEYS names no keys"))
 	}
 	return c, errors.Join(errs...)
 }
+
+func inside(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // Help describes the variables, one a line.
 func Help() string {

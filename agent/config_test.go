@@ -48,6 +48,14 @@ func TestHelpListsEveryVariable(t *testing.T) {
 	}
 }
 
+func TestNeitherSocketNorCookieIsOnTheVolume(t *testing.T) {
+	for dir, ok := range map[string]bool{"/srv/release": false, "/srv/release/run": false, "/srv/release-run": true, "/srv": true} {
+		if _, err := ConfigFrom([]string{"AGENT_VOLUME=/srv/release", "AGENT_RUN_DIR=" + dir}); (err == nil) != ok {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
 func TestASignedSeedNeedsKeys(t *testing.T) {
 	if _, err := ConfigFrom([]string{"AGENT_SEED_SIGNATURE=required"}); err == nil || !strings.Contains(err.Error(), "AGENT_PUBLIC_KEYS names no keys") {
 		t.Error(err)

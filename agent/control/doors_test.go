@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,8 +15,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"theseus/agent/api"
 	"theseus/agent/control"
@@ -25,6 +29,10 @@ import (
 func TestMain(m *testing.M) {
 	if socket := os.Getenv("CONTROL_TEST_ASK"); socket != "" {
 		askAll(socket)
+		return
+	}
+	if socket := os.Getenv("CONTROL_TEST_HOLD"); socket != "" {
+		holdOn(socket)
 		return
 	}
 	if socket := os.Getenv("CONTROL_TEST_SERVE"); socket != "" {
@@ -67,6 +75,28 @@ func serveAlone(socket string) {
 	}
 	go control.Serve(context.Background(), l, own(), ready(), slog.New(slog.DiscardHandler))
 	fmt.Println("it listens")
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// holdOn connects as often as a stranger can, counts where it is not hung up on, and keeps those until its standard input ends.
+func holdOn(socket string) {
+	var held atomic.Int32
+	var all sync.WaitGroup
+	for range 100 {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			panic(err)
+		}
+		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(5 * time.Second)) // the server waits longer for a header
+		all.Go(func() {
+			if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				held.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println(held.Load())
 	io.Copy(io.Discard, os.Stdin)
 }
 
@@ -144,6 +174,37 @@ func TestAPeerOfAnotherContainerIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	areLet(t, askAs(t, peer{uid: 0}, socket), false)
+}
+
+func TestStrangersCannotHoldEveryDescriptor(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	socket := serve(t, control.Policy{Own: agentUID}, ready())
+	openTo(t, filepath.Dir(socket))
+	crowd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	crowd.Env = append(os.Environ(), "CONTROL_TEST_HOLD="+socket)
+	crowd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: strangerUID, Gid: strangerUID}}
+	stdin, err := crowd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := crowd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := crowd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var held int
+	if _, err := fmt.Fscan(stdout, &held); err != nil || held != 16 {
+		t.Errorf("%d connections of a stranger are held: %v", held, err)
+	}
+	areLet(t, askAs(t, peer{uid: agentUID}, socket), true)
+	stdin.Close()
+	if err := crowd.Wait(); err != nil {
+		t.Error(err)
+	}
+	areLet(t, askAs(t, peer{uid: strangerUID}, socket), false) // who hears why again
 }
 
 func needRoot(t *testing.T) {

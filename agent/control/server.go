@@ -55,7 +55,7 @@ func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log 
 	s := &server{agent: agent, log: log, waiting: make(chan struct{}, maxWaiting)}
 	srv := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		ConnContext: policy.withVerdict, MaxHeaderBytes: 1 << 16,
+		ConnContext: withGuest, MaxHeaderBytes: 1 << 16,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	closed := make(chan struct{})
@@ -68,7 +68,7 @@ func Serve(ctx context.Context, l net.Listener, policy Policy, agent Agent, log 
 			srv.Close()
 		}
 	}()
-	err := srv.Serve(l)
+	err := srv.Serve(policy.guard(l))
 	if errors.Is(err, http.ErrServerClosed) {
 		<-closed
 		return nil
@@ -127,6 +127,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 			}
 		}()
 		if e := forbidden(r.Context()); e != nil {
+			w.Header().Set("Connection", "close")
 			fail(w, e)
 			return
 		}
