@@ -139,7 +139,7 @@ func TestSecretsStayWhereTheyWerePut(t *testing.T) {
 			"the status":                      s.Ends(s.Agent(nil, "status", "--json"), 0).Stdout,
 		}
 		for place, text := range places {
-			if found := regexp.MustCompile(knownCookie+"|"+knownPassword+"|"+knownArgument).FindString(text); found != "" || text == "" {
+			if found := regexp.MustCompile(knownCookie + "|" + knownPassword + "|" + knownArgument).FindString(text); found != "" || text == "" {
 				t.Errorf("%s have %q", place, found)
 			}
 		}
