@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,48 @@ func TestAnOnlyReleaseIsBootedHoweverOftenItFails(t *testing.T) {
 		t.Errorf("it boots for the reason: %s", reason)
 	}
 	k.tells("release.spent", "there is no release before it that can boot instead")
+}
+
+// spentWith is an agent whose volume holds one release, which is spent, and whose image brings a package.
+func spentWith(t *testing.T, seed map[string]string, policy SeedPolicy) *agent {
+	t.Helper()
+	k := keep(t, map[string]string{"1.0.0": "exit 7"})
+	path := filepath.Join(t.TempDir(), "seed.tar.gz")
+	write(t, path, string(pack(t, seed)))
+	c := Config{Seed: path, SeedPolicy: policy, BootAttempts: 3}
+	for range c.BootAttempts {
+		if err := k.volume.CountBoot("1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &agent{config: c, log: k.journal.log, volume: k.volume, journal: k.journal, keeper: k.keeper}
+}
+
+func TestTheImagesPackageBootsWhereNothingElseIsLeft(t *testing.T) {
+	a := spentWith(t, demo("0.9.0", waits), SeedVolume)
+	d, err := a.prepare(t.Context(), volume.Image{})
+	if s := a.volume.State(); err != nil || d.version != "0.9.0" || s.Current != "0.9.0" || s.Previous != "" || !s.Quarantined("1.0.0") {
+		t.Errorf("%+v boots, %v, of %+v", d, err, s)
+	}
+	kept{a.keeper, t}.tells("release.quarantined", "it is given up, and 0.9.0 boots instead")
+}
+
+// TestARebuiltImageDoesNotBootWhatIsInQuarantine: its package is another file, with the same release.
+func TestARebuiltImageDoesNotBootWhatIsInQuarantine(t *testing.T) {
+	again := demo("1.0.0", "exit 7")
+	again["bin/demo"] = "is never unpacked"
+	a := spentWith(t, again, SeedImage)
+	publish(t, a.volume, demo("0.9.0", waits))
+	if err := errors.Join(a.volume.Begin(volume.Operation{Kind: "rollback", From: "1.0.0", To: "0.9.0"}), a.volume.Commit(true), a.volume.Finish(),
+		a.volume.Quarantine("1.0.0", "0.9.0", volume.Failure{Reason: "test"})); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d, err := a.prepare(t.Context(), volume.Image{})
+		if err != nil || d.version != "0.9.0" || !a.volume.State().Quarantined("1.0.0") {
+			t.Errorf("%+v boots, %v", d, err)
+		}
+	}
 }
 
 func TestNoLimitOfBootsGivesUpNothing(t *testing.T) {

@@ -124,6 +124,24 @@ func TestTheRestartPolicyLeadsOutOfAReleaseThatNeverBoots(t *testing.T) {
 	})
 }
 
+// TestAnImageThatNeverBootsGivesWayToWhatIsOnTheVolume also where the policy is to boot the image's package.
+func TestAnImageThatNeverBootsGivesWayToWhatIsOnTheVolume(t *testing.T) {
+	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_BOOT_ATTEMPTS=2", "-e", "AGENT_SEED_POLICY=image")
+		image := s.ImageOf("unbootable", unbootable(s))
+		s.Replace(image)
+		s.Serves(images.Seed)
+		s.Tells("release.quarantined")
+		for range 2 {
+			s.Must(s.Restart(t.Context(), 10*time.Second))
+			s.Serves(images.Seed)
+			if got := s.Status(); !strings.Contains(got.Boot.Reason, "the image's package is in quarantine: demo 1.1.0 was booted 2 times") {
+				t.Errorf("the status is %+v", got)
+			}
+		}
+	})
+}
+
 // TestWhatHasRunWellIsNeverGivenUp whatever becomes of it later.
 func TestWhatHasRunWellIsNeverGivenUp(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
