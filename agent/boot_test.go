@@ -16,6 +16,14 @@ func TestBootTable(t *testing.T) {
 		s.Operation = &volume.Operation{Kind: "upgrade", From: "1.1.0", To: "1.2.0", Phase: phase}
 		return s
 	}
+	booted := func(times int) volume.State { // as often, with nothing before it, and never well
+		return volume.State{Current: "2.0.0", Seeds: []string{"seed-2.0.0"}, Releases: map[string]volume.Release{
+			"2.0.0": {Package: "seed-2.0.0", Unproven: true, Boots: times},
+		}}
+	}
+	givenUp := known
+	givenUp.Seeds = []string{"seed-1.0.0", "seed-2.0.0"}
+	givenUp.Failed = map[string]volume.Failure{"2.0.0": {Boots: 3, Package: "seed-2.0.0", Reason: "it never ran well"}}
 	for _, c := range []struct {
 		about    string
 		state    volume.State
@@ -37,8 +45,17 @@ func TestBootTable(t *testing.T) {
 		{"an upgrade that died while installing is reverted", dying("installing"), "seed-1.0.0", SeedNewer, false, "1.1.0", true},
 		{"an upgrade that died on probation is reverted", dying("probation"), "", SeedNewer, false, "1.1.0", true},
 		{"an upgrade that died after its commit is not", dying(volume.PhaseCommitted), "", SeedNewer, false, "1.1.0", false},
+		{"an empty volume boots the seed, whatever the policy is", volume.State{}, "new", SeedImage, true, "", false},
+		{"an image whose package was given up boots the volume", givenUp, "seed-2.0.0", SeedNewer, false, "1.1.0", false},
+		{"also where the policy is to boot it", givenUp, "seed-2.0.0", SeedImage, false, "1.1.0", false},
+		{"a newer image is one more try", givenUp, "seed-2.0.1", SeedNewer, true, "1.1.0", false},
+		{"a release that has boots left is booted", booted(2), "seed-2.0.0", SeedNewer, false, "2.0.0", false},
+		{"one that is spent, with nothing before it, is booted all the same", booted(3), "seed-2.0.0", SeedNewer, false, "2.0.0", false},
+		{"also without a package", booted(3), "", SeedNewer, false, "2.0.0", false},
+		{"unless the image has another one", booted(3), "seed-1.0.0", SeedVolume, true, "2.0.0", false},
+		{"which is ignored as long as there are boots left", booted(2), "seed-1.0.0", SeedVolume, false, "2.0.0", false},
 	} {
-		d, err := decideBoot(c.state, c.seed, c.policy)
+		d, err := decideBoot(c.state, c.seed, Config{SeedPolicy: c.policy, BootAttempts: 3})
 		if err != nil {
 			t.Errorf("%s: %v", c.about, err)
 		}
@@ -49,7 +66,7 @@ func TestBootTable(t *testing.T) {
 }
 
 func TestNothingToBootIsAnError(t *testing.T) {
-	if _, err := decideBoot(volume.State{}, "", SeedNewer); err == nil {
+	if _, err := decideBoot(volume.State{}, "", Config{SeedPolicy: SeedNewer}); err == nil {
 		t.Error("an empty volume without a seed boots something")
 	}
 }

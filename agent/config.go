@@ -35,6 +35,7 @@ type Config struct {
 	Restart      RestartPolicy // what follows when the node ends and nobody asked for it
 	RestartDelay time.Duration // before the first restart of a row; each further one waits twice as long
 	RestartLimit int           // restarts in a row before the agent gives up; 0 is no limit
+	BootAttempts int           // boots of a newly permanent release before it is given up; 0 is never
 	HeartTimeout time.Duration // a node whose beat is overdue by so much hangs; 0 is never
 	Settle       time.Duration // how long an installed release is watched before it is made permanent
 	Nofile       uint64        // cap of the node's soft limit of open files; 0 leaves it
@@ -67,8 +68,9 @@ var variables = []variable{
 	{"AGENT_RESTART", "", "when the node ends unasked: never, on-failure, always; unset is never, or on-failure where vm.args has -heart", restartPolicy},
 	{"AGENT_RESTART_DELAY", "1s", "before the first restart in a row, twice as long before each further one, up to 1m", duration(func(c *Config) *time.Duration { return &c.RestartDelay })},
 	{"AGENT_RESTART_LIMIT", "10", "restarts in a row before the agent ends with the node's status, 0 = no limit; 1m up begins anew", number(func(c *Config, n uint64) { c.RestartLimit = int(n) }, 1<<20)},
+	{"AGENT_BOOT_ATTEMPTS", "3", "boots of a newly permanent release that never ran well before the one before it boots, 0 = no limit", number(func(c *Config, n uint64) { c.BootAttempts = int(n) }, 1<<20)},
 	{"AGENT_HEART_TIMEOUT", "60s", "how long a beat of the node's heart may be overdue until the node is ended, 10s or more; 0 = never", heartTimeout},
-	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent", duration(func(c *Config) *time.Duration { return &c.Settle })},
+	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent, and a boot before it counts as good", duration(func(c *Config) *time.Duration { return &c.Settle })},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
 	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
 	{"AGENT_NODE_NOTIFY", "off", "on: the node gets a NOTIFY_SOCKET of its own, and is up when it has said READY=1 there", nodeNotify},
@@ -97,11 +99,16 @@ func ConfigFrom(environ []string) (Config, error) {
 	if c.NodeWatchdog > 0 && !c.NodeNotify {
 		errs = append(errs, errors.New("cannot use AGENT_NODE_WATCHDOG without AGENT_NODE_NOTIFY=on: the node has nowhere to say WATCHDOG=1"))
 	}
+	if inside(c.RunDir, c.Volume) {
+		errs = append(errs, fmt.Errorf("cannot use AGENT_RUN_DIR=%q: it is on the volume, where neither the cookie nor the socket belongs", c.RunDir))
+	}
 	if c.SignedSeed && c.PublicKeys == "" {
 		errs = append(errs, errors.New("cannot use AGENT_SEED_SIGNATURE=\"required\": AGENT_PUBLIC_KEYS names no keys"))
 	}
 	return c, errors.Join(errs...)
 }
+
+func inside(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // Help describes the variables, one a line.
 func Help() string {

@@ -14,7 +14,7 @@ func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
 	got, err := ConfigFrom(nil)
 	want := Config{
 		Volume: "/var/lib/release", Seed: "/usr/share/agent/seed", SeedPolicy: SeedNewer, RunDir: "/run/agent",
-		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
+		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, BootAttempts: 3, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
 		Keep: volume.Keep{Releases: 3}, Limits: volume.DefaultLimits,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -44,6 +44,14 @@ func TestHelpListsEveryVariable(t *testing.T) {
 	for _, v := range variables {
 		if !strings.Contains(Help(), v.name) {
 			t.Errorf("%s is not in the help", v.name)
+		}
+	}
+}
+
+func TestNeitherSocketNorCookieIsOnTheVolume(t *testing.T) {
+	for dir, ok := range map[string]bool{"/srv/release": false, "/srv/release/run": false, "/srv/release-run": true, "/srv": true} {
+		if _, err := ConfigFrom([]string{"AGENT_VOLUME=/srv/release", "AGENT_RUN_DIR=" + dir}); (err == nil) != ok {
+			t.Errorf("%s: %v", dir, err)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruling {
 	var r ruling
 	end.expect, end.script = k.prepared(node, end)
+	k.weigh(ctx, node, end)
 	k.update(func() {
 		end.stopping, end.restart, end.protect, end.dump = ctx.Err() != nil, k.next, k.protected(), node.dumped
 		if node.up && time.Since(node.since) >= steadyTime {

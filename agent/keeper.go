@@ -28,6 +28,9 @@ type keeper struct {
 	grace   context.Context    // of the node that is told to stop: done when its time is up early
 	hurry   context.CancelFunc // ends grace
 
+	// giveUp puts what is permanent into quarantine when it is spent; why is how its last boot ended. May be nil.
+	giveUp func(ctx context.Context, why string)
+
 	mu       sync.Mutex
 	node     *incarnation
 	protect  string // boots when the node ends unasked
@@ -115,6 +118,7 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 			return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 		}
 	}
+	k.countBoot(version)
 	dump, environ := k.dumpInto(k.environ)
 	l, err := newLaunch(k.config, k.volume, boot{release, r.script}, environ)
 	if err != nil {
@@ -122,6 +126,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	node := newIncarnation(release, l.target)
 	node.dump = dump
+	if r.script == "" || r.script == version {
+		node.booted = version
+	}
 	l.command.Env = append(l.command.Env, node.marker())
 	if ctx.Err() != nil {
 		return nil, errStopping
@@ -190,6 +197,7 @@ func (k *keeper) awaitBoot(ctx context.Context, node *incarnation) {
 	k.update(func() { node.up = true })
 	k.journal.note("node.started", fmt.Sprintf("%s %s runs, %s after its launch", node.release.Name, node.version,
 		time.Since(node.since).Round(time.Millisecond)), map[string]any{"version": node.version, "ms": time.Since(node.since).Milliseconds()})
+	k.prove(ctx, node)
 }
 
 // runs is what an incarnation runs, or ran last.

@@ -58,20 +58,25 @@ func makeVolume(t *testing.T, nodes map[string]string) *volume.Volume {
 	}
 	t.Cleanup(func() { v.Close() })
 	for version, script := range nodes {
-		dir := "releases/" + version + "/"
-		publish(t, v, map[string]string{
-			"erts-1/bin/erlexec":                     "#!/bin/sh\n. $ROOTDIR/releases/$RELEASE_VSN/node\n",
-			"lib/demo-" + version + "/ebin/demo.app": "{application,demo,[]}.",
-			dir + "demo.rel":                         fmt.Sprintf(`{release,{"demo",%q},{erts,"1"},[{demo,%q}]}.`, version, version),
-			dir + "start.boot":                       "",
-			dir + "sys.config":                       "[].",
-			dir + "node":                             script,
-		})
+		publish(t, v, demo(version, script))
 	}
 	if err := v.Seed("1.0.0", "digest"); err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// demo are the files of a package whose erlexec runs a script.
+func demo(version, script string) map[string]string {
+	dir := "releases/" + version + "/"
+	return map[string]string{
+		"erts-1/bin/erlexec":                     "#!/bin/sh\n. $ROOTDIR/releases/$RELEASE_VSN/node\n",
+		"lib/demo-" + version + "/ebin/demo.app": "{application,demo,[]}.",
+		dir + "demo.rel":                         fmt.Sprintf(`{release,{"demo",%q},{erts,"1"},[{demo,%q}]}.`, version, version),
+		dir + "start.boot":                       "",
+		dir + "sys.config":                       "[].",
+		dir + "node":                             script,
+	}
 }
 
 func publish(t *testing.T, v *volume.Volume, files map[string]string) {

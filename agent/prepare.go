@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"theseus/agent/api"
@@ -26,15 +24,13 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 	if unusable != nil && a.volume.State().Current == "" {
 		return decision{}, unusable
 	}
-	d, err := decideBoot(a.volume.State(), seed.digest, a.config.SeedPolicy)
+	a.keeper.giveUp = func(ctx context.Context, why string) { a.giveUp(ctx, image, seed, why) }
+	d, err := a.decide(ctx, image, seed)
 	if err != nil {
 		return d, err
 	}
 	if unusable != nil {
 		a.refuseSeed(&d, unusable)
-	}
-	if d.reverted != nil {
-		a.revertDead(*d.reverted)
 	}
 	if d.seed {
 		d, err = a.seed(ctx, seed.path, image, d)
@@ -49,6 +45,22 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 	a.journal.note("boot.decided", fmt.Sprintf("%s boots: %s", d.version, d.reason), map[string]any{"version": d.version})
 	a.boot.Store(&d)
 	return d, nil
+}
+
+// decide takes the decision. An upgrade that died, and a release that is spent, are over before it.
+func (a *agent) decide(ctx context.Context, image volume.Image, seed seedPackage) (decision, error) {
+	d, err := decideBoot(a.volume.State(), seed.digest, a.config)
+	if err == nil && d.reverted != nil {
+		a.revertDead(*d.reverted)
+	}
+	if err != nil || d.spent == "" || !a.giveUp(ctx, image, seed, "") {
+		return d, err
+	}
+	next, err := decideBoot(a.volume.State(), seed.digest, a.config)
+	if err == nil && !next.seed {
+		next.reason = fmt.Sprintf("in the place of %s, which was given up", d.spent)
+	}
+	return next, err
 }
 
 // settle removes what a crash left half done on the volume. What cannot be removed now, on a disk that is full or
@@ -113,6 +125,9 @@ func (a *agent) seed(ctx context.Context, path string, image volume.Image, d dec
 	}
 	if err == nil {
 		d.version = release.Version
+		if d.spent != "" {
+			a.quarantine(d.spent, d.version, "")
+		}
 		a.journal.note("volume.seeded", fmt.Sprintf("%s %s is unpacked from %s: %s", release.Name, release.Version, path, d.reason),
 			map[string]any{"version": release.Version, "sha256": release.Package})
 		return d, nil
@@ -152,7 +167,7 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 	if err != nil {
 		return r, false, errors.Join(err, staged.Discard(), a.volume.Discard(pkg))
 	}
-	if there && before.Manifest == r.Manifest && state.Current != "" && a.config.SeedPolicy != SeedImage {
+	if there && before.Manifest == r.Manifest && state.Current != "" && (a.config.SeedPolicy != SeedImage || state.Quarantined(r.Version)) {
 		return r, true, errors.Join(a.volume.RememberSeed(pkg.Digest), a.volume.Discard(pkg))
 	}
 	if err := a.volume.Link(image, r.Version); err != nil {
@@ -165,7 +180,7 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 // its package; one that cannot be, or needs another OTP than the image has, gives way to one before it.
 func (a *agent) complete(ctx context.Context, d *decision, image volume.Image, seed seedPackage) error {
 	var errs []error
-	for _, version := range bootable(a.volume.State(), d.version) {
+	for _, version := range append([]string{d.version}, a.volume.State().Fallbacks(d.version)...) {
 		err := a.makeWhole(ctx, version, image, seed)
 		if err != nil {
 			errs = append(errs, err)
@@ -177,19 +192,6 @@ func (a *agent) complete(ctx context.Context, d *decision, image volume.Image, s
 		return nil
 	}
 	return errors.Join(errs...)
-}
-
-// bootable lists what can boot, best first: what was decided, and what was permanent before it, latest first.
-func bootable(s volume.State, decided string) []string {
-	rest := slices.DeleteFunc(slices.Collect(maps.Values(s.Releases)), func(r volume.Release) bool {
-		return r.Version == decided || r.Permanent.IsZero()
-	})
-	slices.SortFunc(rest, func(x, y volume.Release) int { return y.Permanent.Compare(x.Permanent) })
-	versions := []string{decided}
-	for _, r := range rest {
-		versions = append(versions, r.Version)
-	}
-	return versions
 }
 
 func (a *agent) giveWay(d *decision, version string, why error) {

@@ -38,6 +38,11 @@ func (a *agent) Status() api.Status {
 		Upgrade: a.engine.Current(),
 		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans()},
 	}
+	for _, r := range a.Releases() {
+		if !r.Quarantined.IsZero() {
+			s.Quarantined = append(s.Quarantined, r)
+		}
+	}
 	if boot := a.boot.Load(); boot != nil {
 		s.Boot = api.Boot{Version: boot.version, Reason: boot.reason}
 	}
@@ -68,10 +73,14 @@ func describeRelease(r volume.Release, state volume.State, running string) api.R
 	case !r.Permanent.IsZero():
 		status = "old"
 	}
-	return api.Release{
+	d := api.Release{
 		Name: r.Name, Version: r.Version, Status: status, ERTS: r.ERTS, SHA256: r.Package, Size: r.Size,
 		Unpacked: r.Unpacked, SignedBy: r.Signer.Key, Comment: r.Signer.Comment, Failed: state.Failed[r.Version].Reason,
 	}
+	if state.Quarantined(r.Version) {
+		d.Quarantined = state.Failed[r.Version].At
+	}
+	return d
 }
 
 // History is what was recorded on the volume.

@@ -85,17 +85,17 @@ func TestATrialThatDoesNotGoWellEndsInTheOldRelease(t *testing.T) {
 			return name, content
 		})
 		s.Must(err)
-		if a := s.Ends(s.Upgrade(bad, "--restart"), 4); !strings.Contains(a.Stderr, "demo 1.0.0 runs again") {
-			t.Errorf("it says %s", a.Stderr)
-		}
-		s.Serves(images.Seed)
-		leavesNothing(s)
-
 		upgraded := make(chan ship.Answer)
 		go func() { upgraded <- s.Upgrade(good, "--restart", "--settle", "1h") }()
 		s.AwaitEvents("node.restarted", 2) // the first one ended the upgrade before
 		s.KillNode()
 		s.Ends(<-upgraded, 4)
+		s.Serves(images.Seed)
+		leavesNothing(s)
+
+		if a := s.Ends(s.Upgrade(bad, "--restart"), 4); !strings.Contains(a.Stderr, "demo 1.0.0 runs again") {
+			t.Errorf("it says %s", a.Stderr)
+		}
 		s.Serves(images.Seed)
 		leavesNothing(s)
 	})

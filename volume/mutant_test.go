@@ -109,6 +109,10 @@ var orders = []*delayed{
 		name: "the damaged release is restored before its bytes are durable", operation: "restore all",
 		labels: []string{"sync the stage: sync"}, until: "restore: sync directory",
 	},
+	{
+		name: "the release is booted before its boot is counted", operation: "count a boot",
+		labels: []string{"record the state: fsync", "record the state: rename", "record the state: sync directory"}, until: "record the history: fsync",
+	},
 }
 
 func TestEverySyncAndEveryOrderIsNeeded(t *testing.T) {

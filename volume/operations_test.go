@@ -55,6 +55,15 @@ var operations = []operation{
 		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))
 	}},
 	{"seed", blank, (*run).startOnce},
+	{"count a boot", upgraded, func(r *run) error { return errors.Join(r.v.CountBoot("1.1.0"), r.history()) }},
+	{"discount a boot", counted, func(r *run) error { return r.v.DiscountBoot("1.1.0") }},
+	{"prove", counted, func(r *run) error { return r.v.Prove("1.1.0") }},
+	{"quarantine", spent, (*run).giveUp},
+	{"start what is spent", spent, (*run).startOnce},
+	{"remove from quarantine", quarantined, func(r *run) error { return r.v.Remove("1.1.0") }},
+	{"upgrade out of quarantine", quarantined, func(r *run) error {
+		return errors.Join(r.v.Begin(*opTo("1.1.0")), r.v.Link(r.w.image, "1.1.0"), r.commit("1.1.0"))
+	}},
 }
 
 func opTo(version string) *Operation {
@@ -78,6 +87,14 @@ func received(r *run) error {
 func unpacked(r *run) error { return errors.Join(r.startOnce(), r.unpack("1.1.0", opTo("1.1.0"))) }
 
 func upgraded(r *run) error { return errors.Join(r.startOnce(), r.upgrade("1.0.0", "1.1.0")) }
+
+func counted(r *run) error { return errors.Join(upgraded(r), r.v.CountBoot("1.1.0")) }
+
+func spent(r *run) error {
+	return errors.Join(counted(r), r.v.CountBoot("1.1.0"), r.v.CountBoot("1.1.0"))
+}
+
+func quarantined(r *run) error { return errors.Join(spent(r), r.startOnce()) }
 
 func twiceUpgraded(r *run) error { return errors.Join(upgraded(r), r.upgrade("1.1.0", "1.2.0")) }
 

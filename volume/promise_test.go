@@ -62,6 +62,9 @@ func (r *run) checkFound(want promise) error {
 // checkStarted starts, and looks at what boots and at all that is on the volume then.
 func (r *run) checkStarted() error {
 	found := r.v.st.Current
+	if version, spent := r.v.st.instead(); spent && r.v.st.Operation == nil {
+		found = version
+	}
 	boots, err := r.start()
 	switch {
 	case err != nil:

@@ -58,7 +58,8 @@ func (s State) surplus(keep Keep, inUse string, sizes usage) Surplus {
 	return surplus
 }
 
-// oldestFirst orders by when a release last became what boots, or was unpacked where it never did.
+// oldestFirst orders by when a release last became what boots, or was unpacked where it never did. One in quarantine comes
+// last: somebody may want to know what is wrong with it.
 func (s State) oldestFirst() []Release {
 	last := func(r Release) time.Time {
 		if r.Permanent.IsZero() {
@@ -67,8 +68,15 @@ func (s State) oldestFirst() []Release {
 		return r.Permanent
 	}
 	return slices.SortedFunc(maps.Values(s.Releases), func(a, b Release) int {
-		return cmp.Or(last(a).Compare(last(b)), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(s.inQuarantine(a)-s.inQuarantine(b), last(a).Compare(last(b)), cmp.Compare(a.Version, b.Version))
 	})
+}
+
+func (s State) inQuarantine(r Release) int {
+	if s.Quarantined(r.Version) {
+		return 1
+	}
+	return 0
 }
 
 // removedKept bounds State.Removed, so that the state does not grow with each upgrade.

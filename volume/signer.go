@@ -11,14 +11,24 @@ type Signer struct {
 //
 //	1  the first
 //	2  Release.Signer, Removed
+//	3  Release.Unproven, Release.Boots, Failure.Boots, Failure.Package
 func (s State) least() int {
+	least := 1
 	if len(s.Removed) > 0 {
-		return 2
+		least = 2
 	}
 	for _, r := range s.Releases {
-		if r.Signer != (Signer{}) {
-			return 2
+		switch {
+		case r.Unproven:
+			return 3
+		case r.Signer != (Signer{}):
+			least = 2
 		}
 	}
-	return 1
+	for _, f := range s.Failed {
+		if f.Package != "" {
+			return 3
+		}
+	}
+	return least
 }

@@ -8,7 +8,11 @@ import (
 // TestAStateStaysReadableForTheAgentBefore until it holds what that one does not know.
 func TestAStateStaysReadableForTheAgentBefore(t *testing.T) {
 	v := seeded(t)
-	if text := read(t, v.statePath()); !strings.Contains(text, `"schema":1,`) || strings.Contains(text, "signer") {
+	if text := read(t, v.statePath()); !strings.Contains(text, `"schema":3,`) {
+		t.Errorf("before it has run well: %s", text)
+	}
+	must(t, v.Prove("1.0.0"))
+	if text := read(t, v.statePath()); !strings.Contains(text, `"schema":1,`) || strings.Contains(text, "signer") || strings.Contains(text, "unproven") {
 		t.Errorf("without a signature: %s", text)
 	}
 	s := stage(t, v, thin("1.1.0"))

@@ -47,7 +47,7 @@ func (r *run) commit(to string) error {
 		r.history,
 		func() error { return r.scribble("[{release,") },
 		func() error { return r.v.Advance("probation") },
-		r.v.Commit,
+		func() error { return r.v.Commit(false) },
 		func() error { return r.scribble("[{release,\"demo\"") },
 		func() error { return r.v.Derive(to) },
 		r.v.Finish,
@@ -105,6 +105,9 @@ func (r *run) start() (string, error) {
 			return "", err
 		}
 	}
+	if err := r.giveUp(); err != nil {
+		return "", err
+	}
 	boots := v.State().Current
 	if err := v.Link(r.w.image, boots); err != nil {
 		return "", err
@@ -113,7 +116,28 @@ func (r *run) start() (string, error) {
 		return "", err
 	}
 	r.damaged = r.damaged && (r.failed || r.v.wholeAll() != nil)
-	return boots, errors.Join(r.history(), v.Derive(boots))
+	return boots, errors.Join(v.CountBoot(boots), r.history(), v.Derive(boots))
+}
+
+// attempts is after how many boots an unproven release is given up.
+const attempts = 3
+
+// instead is what boots in the place of a release that is spent.
+func (s State) instead() (version string, spent bool) {
+	rest := s.Fallbacks(s.Current)
+	if s.Releases[s.Current].Boots < attempts || len(rest) == 0 {
+		return "", false
+	}
+	return rest[0], true
+}
+
+func (r *run) giveUp() error {
+	s := r.v.State()
+	version, spent := s.instead()
+	if !spent {
+		return nil
+	}
+	return r.v.Quarantine(s.Current, version, Failure{Reason: "test"})
 }
 
 func (r *run) settle() error {

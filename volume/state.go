@@ -9,7 +9,7 @@ import (
 )
 
 // schema is the newest version of state.json that this code writes; it reads no newer one.
-const schema = 2
+const schema = 3
 
 // PhaseCommitted is the phase of an operation from its commit to its Finish. Before it a crash boots
 // Operation.From, from it on Operation.To; the other phases are the caller's words.
@@ -57,6 +57,9 @@ type Release struct {
 	Permanent time.Time `json:"permanent,omitzero"`
 	// Signer is who signed its package, where that had to be known.
 	Signer Signer `json:"signer,omitzero"`
+	// Unproven is set from when it first becomes what boots until it has run well after a boot of its own.
+	Unproven bool `json:"unproven,omitempty"`
+	Boots    int  `json:"boots,omitempty"` // of the current release, while it is unproven
 }
 
 // Lib is one application of a release.
@@ -91,6 +94,9 @@ type Failure struct {
 	Upgrade string    `json:"upgrade"`
 	Reason  string    `json:"reason"`
 	At      time.Time `json:"at"`
+	// Boots and Package are set where it was put into quarantine: how often it was booted, and what it came from.
+	Boots   int    `json:"boots,omitempty"`
+	Package string `json:"package,omitempty"`
 }
 
 func (r Release) title() string { return r.Name + " " + r.Version }
@@ -154,11 +160,15 @@ func (v *Volume) Advance(phase string) error {
 }
 
 // Commit is the one write that decides what boots from now on. The operation stays until Finish, so that the
-// rest is done after a crash as well.
-func (v *Volume) Commit() error {
+// rest is done after a crash as well. A release that is proven was booted for the operation, and ran well.
+func (v *Volume) Commit(proven bool) error {
 	return v.uncommitted(func(s *State) {
 		s.activate(s.Operation.To)
+		if proven {
+			s.prove(s.Operation.To)
+		}
 		s.Previous = s.Operation.From // what ran, also where that was not what should have booted
+		s.avoidQuarantine()
 		s.Operation.Phase = PhaseCommitted
 	})
 }
@@ -178,7 +188,9 @@ func (v *Volume) Finish() error {
 func (v *Volume) Abort(failed *Failure) error {
 	return v.uncommitted(func(s *State) {
 		if failed != nil {
-			s.Failed[s.Operation.To] = *failed
+			before, why := s.Failed[s.Operation.To], *failed
+			why.Boots, why.Package = before.Boots, before.Package
+			s.Failed[s.Operation.To] = why
 		}
 		s.Operation = nil
 	})
@@ -217,6 +229,8 @@ func (s *State) activate(version string) {
 	}
 	s.Current = version
 	r := s.Releases[version]
+	r.Unproven = r.Unproven || r.Permanent.IsZero() || s.Quarantined(version)
+	r.Boots = 0
 	r.Permanent = time.Now().UTC()
 	s.Releases[version] = r
 	delete(s.Failed, version)

@@ -106,7 +106,7 @@ func TestARollbackLeadsToWhatRan(t *testing.T) {
 	}
 	must(t, v.Seed("1.1.0", v.State().Releases["1.1.0"].Package))
 	must(t, v.Begin(Operation{ID: "u1", Kind: "upgrade", From: "1.0.0", To: "1.2.0"}))
-	must(t, v.Commit())
+	must(t, v.Commit(false))
 	if s := v.State(); s.Current != "1.2.0" || s.Previous != "1.0.0" {
 		t.Errorf("after the commit: %+v", s)
 	}
@@ -129,7 +129,7 @@ func TestCommitDecidesWhatBoots(t *testing.T) {
 	if s := v.State(); s.Current != "1.0.0" || s.Operation.Phase != "probation" {
 		t.Errorf("before the commit: %+v", s)
 	}
-	if err := v.Commit(); err != nil {
+	if err := v.Commit(false); err != nil {
 		t.Fatal(err)
 	}
 	v = crash(t, v)

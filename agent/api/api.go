@@ -101,7 +101,9 @@ type Status struct {
 	Volume  Volume   `json:"volume"`
 	Boot    Boot     `json:"boot"`              // why this release was booted
 	Upgrade *Upgrade `json:"upgrade,omitempty"` // the one under way
-	Agent   Agent    `json:"agent"`
+	// Quarantined are the releases on the volume that were given up because they did not boot.
+	Quarantined []Release `json:"quarantined,omitempty"`
+	Agent       Agent     `json:"agent"`
 }
 
 // Node states.
@@ -187,7 +189,9 @@ type Release struct {
 	Unpacked time.Time `json:"unpacked,omitzero"`
 	SignedBy string    `json:"signed_by,omitempty"` // id of the key that verified its package
 	Comment  string    `json:"comment,omitempty"`   // that the signature covers
-	Failed   string    `json:"failed,omitempty"`    // why an upgrade to it was reverted
+	Failed   string    `json:"failed,omitempty"`    // why an upgrade to it was reverted, or it was given up
+	// Quarantined is when it was given up because it did not boot; it is not booted again unless somebody asks for it.
+	Quarantined time.Time `json:"quarantined,omitzero"`
 }
 
 // Removed answers DELETE /v1/releases/VERSION.

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -312,32 +311,6 @@ func TestStopIsPassedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-f.stopped
-}
-
-func TestOnlyAllowedUsersAreAnswered(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("TestOnlyAllowedUsersAreAnswered needs root, to be another user")
-	}
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Skip("TestOnlyAllowedUsersAreAnswered needs curl")
-	}
-	for _, c := range []struct {
-		about, uid, want string
-		policy           control.Policy
-	}{
-		{"root", "0", `"node":`, control.Policy{Own: 1000}},
-		{"the agent's own user", "1000", `"node":`, control.Policy{Own: 1000}},
-		{"a configured user", "1001", `"node":`, control.Policy{Own: 1000, UID: []uint32{1001}}},
-		{"anyone else", "1001", `"code":"forbidden"`, control.Policy{Own: 1000}},
-	} {
-		socket := serve(t, c.policy, &fake{})
-		openTo(t, filepath.Dir(socket))
-		out, err := exec.CommandContext(t.Context(), "setpriv", "--reuid", c.uid, "--clear-groups", curl, "-s", "--unix-socket", socket, "http://agent/v1/status").CombinedOutput()
-		if err != nil || !strings.Contains(string(out), c.want) {
-			t.Errorf("%s: got %s, %v", c.about, out, err)
-		}
-	}
 }
 
 // openTo lets every user reach the directory of a test.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,27 +35,71 @@ func (p Policy) check(peer *unix.Ucred, err error) error {
 	return fmt.Errorf("uid %d may not use this agent", peer.Uid)
 }
 
-type verdictKey struct{}
+// maxStrangers is how many connections of refused peers there are at most. They hear why; but a descriptor of PID 1 that a
+// stranger holds is one that the agent cannot use.
+const maxStrangers = 16
 
-// verdict is what the policy says of the peer of one connection.
-type verdict struct{ err error }
+// door judges each peer as it connects.
+type door struct {
+	net.Listener
+	policy    Policy
+	strangers chan struct{} // holds a token for each
+}
 
-// withVerdict judges the peer when it connects.
-func (p Policy) withVerdict(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, verdictKey{}, verdict{p.check(peerOf(c))})
+func (p Policy) guard(l net.Listener) door { return door{l, p, make(chan struct{}, maxStrangers)} }
+
+// Accept hangs up on strangers when there are too many of them.
+func (d door) Accept() (net.Conn, error) {
+	for {
+		c, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		g := &guest{Conn: c, refused: d.policy.check(peerOf(c))}
+		if g.refused == nil {
+			return g, nil
+		}
+		select {
+		case d.strangers <- struct{}{}:
+			g.leave = sync.OnceFunc(func() { <-d.strangers })
+			return g, nil
+		default:
+			c.Close()
+		}
+	}
+}
+
+// guest is a connection whose peer was judged.
+type guest struct {
+	net.Conn
+	refused error  // why nothing is answered; nil: everything is
+	leave   func() // of a stranger
+}
+
+func (g *guest) Close() error {
+	if g.leave != nil {
+		defer g.leave()
+	}
+	return g.Conn.Close()
+}
+
+type guestKey struct{}
+
+func withGuest(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, guestKey{}, c)
 }
 
 // forbidden is nil when the peer of the request may ask. A request of an unjudged peer is refused.
 func forbidden(ctx context.Context) *api.Error {
-	v, judged := ctx.Value(verdictKey{}).(verdict)
-	if !judged {
-		v.err = errors.New("nobody has judged the peer")
+	refused := errors.New("nobody has judged the peer")
+	if g, judged := ctx.Value(guestKey{}).(*guest); judged {
+		refused = g.refused
 	}
-	if v.err == nil {
+	if refused == nil {
 		return nil
 	}
 	return &api.Error{
-		Code: api.CodeForbidden, Message: fmt.Sprintf("cannot answer: %v", v.err),
+		Code: api.CodeForbidden, Message: fmt.Sprintf("cannot answer: %v", refused),
 		Hint: "AGENT_ALLOW_UIDS names more users that may ask",
 	}
 }

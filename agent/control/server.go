@@ -55,8 +55,8 @@ const (
 func Serve(ctx context.Context, l *Socket, policy Policy, agent Agent, log *slog.Logger) error {
 	s := &server{agent: agent, log: log, waiting: make(chan struct{}, maxWaiting)}
 	srv := &http.Server{
-		Handler: s.guard(s.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		ConnContext: policy.withVerdict, MaxHeaderBytes: 1 << 16,
+		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ConnContext: withGuest, MaxHeaderBytes: 1 << 16,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	closed := make(chan struct{})
@@ -73,7 +73,7 @@ func Serve(ctx context.Context, l *Socket, policy Policy, agent Agent, log *slog
 		next := make(chan *Socket, 1)
 		watching, end := context.WithCancel(ctx)
 		go func() { next <- s.replacement(watching, l) }()
-		err := srv.Serve(l)
+		err := srv.Serve(policy.guard(l))
 		end()
 		fresh := <-next
 		switch {
@@ -121,22 +121,38 @@ type server struct {
 	sending sync.Mutex    // of one of them
 }
 
-func (s *server) routes() http.Handler {
+// route is one request that is answered. There is no other way in than this table: guard stands before all of it.
+type route struct {
+	pattern string
+	answer  http.HandlerFunc
+}
+
+func (s *server) routes() []route {
+	return []route{
+		{"GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Status()) }},
+		{"GET /v1/releases", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Releases()) }},
+		{"DELETE /v1/releases/{version}", s.remove},
+		{"GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Version()) }},
+		{"GET /v1/health", s.health},
+		{"GET /v1/history", s.history},
+		{"POST /v1/rpc", s.rpc},
+		{"POST /v1/stop", s.stop},
+		{"POST /v1/upgrade", s.upgrade},
+		{"POST /v1/rollback", s.rollback},
+		{"/", s.unknown},
+	}
+}
+
+func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Status()) })
-	mux.HandleFunc("GET /v1/releases", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Releases()) })
-	mux.HandleFunc("DELETE /v1/releases/{version}", s.remove)
-	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Version()) })
-	mux.HandleFunc("GET /v1/health", s.health)
-	mux.HandleFunc("GET /v1/history", s.history)
-	mux.HandleFunc("POST /v1/rpc", s.rpc)
-	mux.HandleFunc("POST /v1/stop", s.stop)
-	mux.HandleFunc("POST /v1/upgrade", s.upgrade)
-	mux.HandleFunc("POST /v1/rollback", s.rollback)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, &api.Error{Code: api.CodeNotFound, Message: "cannot answer " + r.Method + " " + strconv.Quote(r.URL.Path) + ": there is no such request", Hint: "docs/api.md lists them"})
-	})
-	return mux
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.pattern, r.answer)
+	}
+	return s.guard(mux)
+}
+
+func (s *server) unknown(w http.ResponseWriter, r *http.Request) {
+	fail(w, &api.Error{Code: api.CodeNotFound, Message: "cannot answer " + r.Method + " " + strconv.Quote(r.URL.Path) + ": there is no such request", Hint: "docs/api.md lists them"})
 }
 
 // guard lets nobody in whom the policy does not allow, and nothing out that would end PID 1.
@@ -149,6 +165,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 			}
 		}()
 		if e := forbidden(r.Context()); e != nil {
+			w.Header().Set("Connection", "close")
 			fail(w, e)
 			return
 		}

@@ -221,3 +221,20 @@ func TestNothingBeginsAfterTheEnd(t *testing.T) {
 		t.Errorf("a rollback: %v", err)
 	}
 }
+
+// TestOnlyWhatWasBootedForItsUpgradeIsProven: what was upgraded to in service has yet to show that it boots.
+func TestOnlyWhatWasBootedForItsUpgradeIsProven(t *testing.T) {
+	for way, from := range map[string]string{"in service": "1.0.0", "by a restart": ""} {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, "", demo("1.0.0", ""))
+				s.request.Restart = true
+				s.upgrade(demo("1.1.0", from))
+				s.ends("probation: committed, 1.1.0 runs" + map[string]string{"": " after a restart"}[from])
+				if got, want := s.volume.State().Releases["1.1.0"].Unproven, from != ""; got != want {
+					t.Errorf("unproven: %v", got)
+				}
+			})
+		})
+	}
+}

@@ -191,7 +191,7 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 	if err := a.watch(ctx, a.release, a.settle); err != nil {
 		return err
 	}
-	if err := a.Volume.Commit(); err != nil {
+	if err := a.Volume.Commit(a.restarted && !a.way.newERTS); err != nil {
 		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)
 	}
 	a.Keeper.Protect("")

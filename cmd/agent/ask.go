@@ -45,6 +45,9 @@ func (c *cli) tellStatus(s api.Status) {
 		fmt.Fprintf(w, "rollback to\t%s\n", s.Volume.Previous)
 	}
 	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, printable(s.Boot.Reason))
+	for _, r := range s.Quarantined {
+		fmt.Fprintf(w, "quarantined\t%s, %s ago: %s\n", r.Version, time.Since(r.Quarantined).Round(time.Second), printable(r.Failed))
+	}
 	if s.Upgrade != nil {
 		fmt.Fprintf(w, "upgrade\t%s\n", s.Upgrade)
 	}
@@ -86,7 +89,8 @@ func (c *cli) releasesCommand() *cobra.Command {
 		Use:   "releases",
 		Short: "List the releases on the volume",
 		Long: `Releases lists what is on the volume: permanent boots after a restart, current runs and is not permanent,
-old was permanent before, unpacked was not.
+old was permanent before, unpacked was not. What is quarantined never ran well after it had become permanent, and is
+not booted again until an upgrade or a rollback to it is asked for; remove takes it away.
 
   docker exec CONTAINER agent releases
 
@@ -101,11 +105,18 @@ old was permanent before, unpacked was not.
 			defer w.Flush()
 			fmt.Fprintln(w, "NAME\tVERSION\tSTATUS\tERTS\tUNPACKED\tSHA256\tSIGNED BY\tFAILED")
 			for _, r := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, r.Status, r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, printable(r.Failed))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, releaseStatus(r), r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, printable(r.Failed))
 			}
 			return nil
 		},
 	}
+}
+
+func releaseStatus(r api.Release) string {
+	if r.Quarantined.IsZero() {
+		return r.Status
+	}
+	return r.Status + ", quarantined"
 }
 
 func (c *cli) historyCommand() *cobra.Command {

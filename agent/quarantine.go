@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"theseus/agent/api"
+	"theseus/volume"
+)
+
+// A release that becomes permanent is unproven until it has run well after a boot of its own: all applications run, and
+// still do when AGENT_SETTLE is over. Until then its boots are counted, each before it begins:
+//
+//	it ran well                                 proven: its later crashes are the restart policy's
+//	it was told to stop while it was up         the boot counts for nothing
+//	it ended, or was killed with the container  the boot counts; after AGENT_BOOT_ATTEMPTS of them the release is spent
+//
+// What is spent goes into quarantine, and the release before it boots. Where there is none it is booted again.
+
+// spent is the current release when it has used up its boots, else empty.
+func spent(s volume.State, attempts int) string {
+	if r := s.Releases[s.Current]; attempts > 0 && r.Unproven && r.Boots >= attempts {
+		return s.Current
+	}
+	return ""
+}
+
+// giveUp puts the current release into quarantine when it is spent, and another one can boot. why is how its last boot
+// ended, where that is known.
+func (a *agent) giveUp(ctx context.Context, image volume.Image, seed seedPackage, why string) bool {
+	s := a.volume.State()
+	version := spent(s, a.config.BootAttempts)
+	if version == "" {
+		return false
+	}
+	for _, instead := range s.Fallbacks(version) {
+		if err := a.makeWhole(ctx, instead, image, seed); err != nil {
+			a.log.Error("cannot boot "+instead+" instead of what never ran well", "err", err)
+			continue
+		}
+		return a.quarantine(version, instead, why)
+	}
+	a.journal.note("release.spent", fmt.Sprintf("%s; there is no release before it that can boot instead", neverRan(s.Releases[version], why)),
+		map[string]any{"version": version, "boots": s.Releases[version].Boots})
+	return false
+}
+
+// quarantine records that a release was given up, and tells it.
+func (a *agent) quarantine(version, instead, why string) bool {
+	r := a.volume.State().Releases[version]
+	failure := volume.Failure{Reason: neverRan(r, why), At: time.Now().UTC()}
+	if err := a.volume.Quarantine(version, instead, failure); err != nil {
+		a.log.Error("cannot put "+version+" into quarantine", "err", err)
+		return false
+	}
+	a.journal.record(api.Event{
+		Time: time.Now(), Kind: "release.quarantined", Message: fmt.Sprintf("%s: it is given up, and %s boots instead", failure.Reason, instead),
+		Attrs: map[string]any{"version": version, "boots": r.Boots, "instead": instead},
+		Error: &api.Error{
+			Code: "release-quarantined", Message: failure.Reason, State: instead + " is permanent",
+			Hint: fmt.Sprintf("agent upgrade with its package, or agent rollback %s, tries it again; agent remove %s takes it away", version, version),
+		},
+	})
+	a.boot.Store(&decision{version: instead, reason: fmt.Sprintf("in the place of %s, which was given up", version)})
+	return true
+}
+
+func neverRan(r volume.Release, why string) string {
+	text := fmt.Sprintf("%s %s was booted %d times and never ran well", r.Name, r.Version, r.Boots)
+	if why != "" {
+		text += ", the last time it ended with " + why
+	}
+	return text
+}
+
+// countBoot must be done before the launch, which may be the end of everything. A disk that cannot record it keeps no node
+// from its boot.
+func (k *keeper) countBoot(version string) {
+	if err := k.volume.CountBoot(version); err != nil {
+		k.journal.log.Error("cannot count the boot of "+version, "err", err)
+	}
+}
+
+// prove waits until the release that was booted has run well, and notes that. ctx ends with the node.
+func (k *keeper) prove(ctx context.Context, node *incarnation) {
+	for k.isProving(node) {
+		settled := time.NewTimer(k.config.Settle)
+		select {
+		case <-settled.C:
+		case <-ctx.Done():
+			settled.Stop()
+			return
+		}
+		if node.isUp(ctx) == nil && k.isProving(node) {
+			if err := k.volume.Prove(node.booted); err != nil {
+				k.journal.log.Error("cannot note that "+node.booted+" has run well", "err", err)
+			}
+			return
+		}
+		if node.awaitUp(ctx) != nil {
+			return
+		}
+	}
+}
+
+// isProving says that the node runs a release that is unproven, and was booted with it.
+func (k *keeper) isProving(node *incarnation) bool {
+	_, runs := k.runs(node)
+	return runs == node.booted && k.volume.State().Releases[runs].Unproven
+}
+
+// weigh settles what the boot of an unproven release counts for, when its node has ended.
+func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) {
+	s := k.volume.State()
+	if node.booted != s.Current || !s.Releases[node.booted].Unproven {
+		return
+	}
+	k.mu.Lock()
+	up, asked, upgrading := node.up, ctx.Err() != nil || k.next != "", k.protect != ""
+	k.mu.Unlock()
+	switch {
+	case asked && up:
+		if err := k.volume.DiscountBoot(node.booted); err != nil {
+			k.journal.log.Error("cannot take the boot of "+node.booted+" back", "err", err)
+		}
+	case asked || upgrading || k.giveUp == nil: // the next start sees to it
+	default:
+		k.giveUp(ctx, end.String())
+	}
+}

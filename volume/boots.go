@@ -1,0 +1,105 @@
+package volume
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// CountBoot notes that the current release is about to be booted, while it is unproven. It must be durable before the
+// boot, since that may be the end of everything.
+func (v *Volume) CountBoot(version string) error { return v.addBoots(version, 1) }
+
+// DiscountBoot takes a boot back that was ended before it could prove anything.
+func (v *Volume) DiscountBoot(version string) error { return v.addBoots(version, -1) }
+
+func (v *Volume) addBoots(version string, n int) error {
+	if s := v.State(); version != s.Current || !s.Releases[version].Unproven {
+		return nil
+	}
+	return v.update(func(s *State) error {
+		r := s.Releases[version]
+		r.Boots = max(0, r.Boots+n)
+		s.Releases[version] = r
+		return nil
+	})
+}
+
+// Prove notes that a release has run well after a boot of its own: its boots are counted no more.
+func (v *Volume) Prove(version string) error {
+	if !v.State().Releases[version].Unproven {
+		return nil
+	}
+	return v.update(func(s *State) error {
+		s.prove(version)
+		return nil
+	})
+}
+
+func (s *State) prove(version string) {
+	r := s.Releases[version]
+	r.Unproven, r.Boots = false, 0
+	s.Releases[version] = r
+}
+
+// Quarantine gives a release up: it is not booted again, nor seeded, until it is upgraded or rolled back to. Where it is the
+// current one, instead becomes that in the same write. ErrBusy while an operation is under way.
+func (v *Volume) Quarantine(version, instead string, why Failure) error {
+	return v.update(func(s *State) error {
+		r, there := s.Releases[version]
+		_, other := s.Releases[instead]
+		switch {
+		case s.Operation != nil:
+			return fmt.Errorf("%w: %s to %s", ErrBusy, s.Operation.Kind, s.Operation.To)
+		case !there || !other || version == instead:
+			return fmt.Errorf("cannot put release %q into quarantine, and boot %q", version, instead)
+		}
+		why.Boots, why.Package = r.Boots, r.Package
+		if version == s.Current {
+			s.activate(instead)
+		}
+		s.prove(version) // what is known of it is in the failure
+		s.Failed[version] = why
+		s.avoidQuarantine()
+		return nil
+	})
+}
+
+// avoidQuarantine has a rollback that names no version lead to a release that may boot.
+func (s *State) avoidQuarantine() {
+	if !s.Quarantined(s.Previous) {
+		return
+	}
+	s.Previous = ""
+	if rest := s.Fallbacks(s.Current); len(rest) > 0 {
+		s.Previous = rest[0]
+	}
+}
+
+// Quarantined tells whether the release of this version was given up.
+func (s State) Quarantined(version string) bool {
+	digest := s.Failed[version].Package
+	return digest != "" && digest == s.Releases[version].Package
+}
+
+// GivenUp tells why the release that came from a package was put into quarantine, also where it was removed since.
+func (s State) GivenUp(digest string) (why Failure, is bool) {
+	for _, f := range s.Failed {
+		if digest != "" && f.Package == digest {
+			return f, true
+		}
+	}
+	return Failure{}, false
+}
+
+// Fallbacks are the releases that may boot in the place of a version: those that were permanent, latest first.
+func (s State) Fallbacks(version string) []string {
+	releases := slices.SortedFunc(maps.Values(s.Releases), func(x, y Release) int { return y.Permanent.Compare(x.Permanent) })
+	var versions []string
+	for _, r := range releases {
+		if r.Version != version && !r.Permanent.IsZero() && !s.Quarantined(r.Version) {
+			versions = append(versions, r.Version)
+		}
+	}
+	return versions
+}
