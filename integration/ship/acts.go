@@ -29,25 +29,15 @@ func (s *Ship) Tells(kind string) {
 // AwaitEvent waits until the history tells of it.
 func (s *Ship) AwaitEvent(kind string) {
 	s.T.Helper()
-	s.AwaitEvents(kind, 1)
-}
-
-// AwaitEvents waits until the history tells of so many.
-func (s *Ship) AwaitEvents(kind string, number int) {
-	s.T.Helper()
 	deadline := time.Now().Add(Patience)
 	for time.Now().Before(deadline) {
-		seen := 0
 		for _, e := range s.History() {
 			if e.Kind == kind {
-				seen++
+				return
 			}
 		}
-		if seen >= number {
-			return
-		}
 	}
-	s.T.Fatalf("no %d events %s within %s\n%s", number, kind, Patience, s.Logs(s.T.Context()))
+	s.T.Fatalf("no event %s within %s\n%s", kind, Patience, s.Logs(s.T.Context()))
 }
 
 // Pause freezes the container. On a busy machine the freezer of cgroups v1 gives up now and then.
