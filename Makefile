@@ -6,8 +6,9 @@ OTPS ?= 25 27 29
 GO   ?= go
 
 CRASHES ?= all
+SEED ?= $(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
 
-.PHONY: crash fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
+.PHONY: crash matrix fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -34,8 +35,12 @@ rpc: $(OTPS:%=rpc-%) ## the protocol with a node, on each OTP
 rpc-%: images-%
 	AGENT_TEST_OTP=$* $(GO) test -count=1 -timeout 5m ./rpc
 
-integration: $(OTPS:%=images-%) ## real containers, on each OTP
-	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -parallel 3 -timeout 40m ./integration/...
+integration: $(OTPS:%=images-%) ## real containers, each story on the OTP that SEED draws for it
+	@echo SEED=$(SEED)
+	AGENT_TEST_OTPS='$(OTPS)' AGENT_TEST_SEED=$(SEED) $(GO) test -count=1 -parallel 3 -timeout 40m ./integration/...
+
+matrix: $(OTPS:%=images-%) ## real containers, each story on each OTP
+	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -parallel 3 -timeout 80m ./integration/...
 
 many: images-$(OTP) ## a thousand upgrades and rollbacks in a row, under load
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_UPGRADES=1000 $(GO) test -v -count=1 -timeout 3h -run ManyUpgradesInARow ./integration/

@@ -10,10 +10,9 @@ import (
 	"theseus/integration/ship"
 )
 
-// TestManyUpgradesInARowLoseNothingAndLeaveNothing: every other one is a rollback. AGENT_TEST_UPGRADES says how many;
-// without it there are fifty on one OTP, and a few on the others.
+// TestManyUpgradesInARowLoseNothingAndLeaveNothing: every other one is a rollback. AGENT_TEST_UPGRADES says how many.
 func TestManyUpgradesInARowLoseNothingAndLeaveNothing(t *testing.T) {
-	many := 0
+	many := 50
 	if text := os.Getenv("AGENT_TEST_UPGRADES"); text != "" {
 		var err error
 		if many, err = strconv.Atoi(text); err != nil {
@@ -21,14 +20,6 @@ func TestManyUpgradesInARowLoseNothingAndLeaveNothing(t *testing.T) {
 		}
 	}
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		many := many
-		switch {
-		case many > 0:
-		case set.OTP == "27":
-			many = 50
-		default:
-			many = 8
-		}
 		s := ship.Launch(t, set, "-e", "AGENT_SETTLE=0s")
 		ip, err := s.IP(t.Context())
 		s.Must(err)

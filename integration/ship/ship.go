@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net/http"
 	"os"
@@ -31,24 +32,45 @@ var built = struct {
 	sets map[string]*images.Set
 }{sets: map[string]*images.Set{}}
 
-// OnEachOTP runs a story on every OTP that was asked for, beside other stories.
+// OnEachOTP runs a story on every OTP that was asked for, beside other stories. With a seed, AGENT_TEST_SEED, it runs on
+// one of them, which story and seed decide.
 func OnEachOTP(t *testing.T, story func(t *testing.T, set *images.Set)) {
 	t.Helper()
 	t.Parallel()
-	AloneOnEachOTP(t, func(t *testing.T, set *images.Set) {
+	on(t, drawn(t.Name(), asked()), func(t *testing.T, set *images.Set) {
 		t.Parallel()
 		story(t, set)
 	})
 }
 
-// AloneOnEachOTP is for a story that needs the machine for itself.
+// AloneOnEachOTP is for a story that needs the machine for itself, and is never left out.
 func AloneOnEachOTP(t *testing.T, story func(t *testing.T, set *images.Set)) {
 	t.Helper()
-	docker.Require(t)
-	otps := strings.Fields(os.Getenv("AGENT_TEST_OTPS"))
-	if len(otps) == 0 {
-		otps = []string{"27"}
+	on(t, asked(), story)
+}
+
+// asked are the OTP versions that AGENT_TEST_OTPS names.
+func asked() []string {
+	if otps := strings.Fields(os.Getenv("AGENT_TEST_OTPS")); len(otps) > 0 {
+		return otps
 	}
+	return []string{"27"}
+}
+
+// drawn is one of them where there is a seed.
+func drawn(story string, otps []string) []string {
+	seed := os.Getenv("AGENT_TEST_SEED")
+	if seed == "" {
+		return otps
+	}
+	lot := fnv.New32a()
+	_, _ = io.WriteString(lot, seed+story)
+	return otps[lot.Sum32()%uint32(len(otps)):][:1]
+}
+
+func on(t *testing.T, otps []string, story func(t *testing.T, set *images.Set)) {
+	t.Helper()
+	docker.Require(t)
 	for _, otp := range otps {
 		t.Run("OTP"+otp, func(t *testing.T) { story(t, prepared(t, otp)) })
 	}
