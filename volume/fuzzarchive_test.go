@@ -18,12 +18,13 @@ import (
 // FuzzArchive: whatever an archive holds, nothing outside the stage is touched; what is accepted lies in the stage as it is
 // described; a package that is only inspected gets the same verdict; and the memory is bounded.
 func FuzzArchive(f *testing.F) {
-	seeds(f)
+	zipper := gzip.NewWriter(nil)
+	seeds(f, zipper)
 	limits := DefaultLimits
 	limits.UnpackedBytes, limits.Entries, limits.NamesBytes = 1<<20, 200, 64<<10
 	f.Fuzz(func(t *testing.T, archive []byte, zipped bool) {
 		if zipped {
-			archive = zip(t, sumHeaders(bytes.Clone(archive)))
+			archive = zip(t, zipper, sumHeaders(bytes.Clone(archive)))
 		}
 		root := t.TempDir()
 		write(t, filepath.Join(root, "sentinel"), "sentinel")
@@ -90,7 +91,7 @@ func (nowhere) Symlink(string, string, string) error    { return nil }
 func (nowhere) Link(string, string, string) error       { return nil }
 
 // seeds are the small ones of the hostile packages and the odd ones, without their gzip.
-func seeds(f *testing.F) {
+func seeds(f *testing.F, zipper *gzip.Writer) {
 	f.Helper()
 	base := hostile.Base{Name: "d", Version: "1.1.0", ERTS: "13", Kernel: "8", Stdlib: "4", Outside: "/sentinel"}
 	for _, c := range append(hostile.Cases(), hostile.Legal()...) {
@@ -108,15 +109,15 @@ func seeds(f *testing.F) {
 		}
 		f.Add(archive.Bytes(), true)
 	}
-	f.Add(zip(f, make([]byte, 1024)), false)
+	f.Add(zip(f, zipper, make([]byte, 1024)), false)
 }
 
-func zip(t testing.TB, content []byte) []byte {
+// zip has the writer, which takes a megabyte, used again.
+func zip(t testing.TB, w *gzip.Writer, content []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.HuffmanOnly)
-	must(t, err)
-	_, err = w.Write(content)
+	w.Reset(&b)
+	_, err := w.Write(content)
 	must(t, errors.Join(err, w.Close()))
 	return b.Bytes()
 }
