@@ -71,7 +71,7 @@ func unpackFuzzed(t *testing.T, archive []byte, stage string, limits Limits, ins
 	if inspected {
 		u.dir = nowhere{}
 	}
-	spends(t, len(archive), 8<<20, 256, func() {
+	spends(t, len(archive), 16<<20, 256, func() {
 		digest, unpackErr := u.unpack(context.Background(), bytes.NewReader(archive), int64(len(archive)), nil)
 		if err = unpackErr; err == nil && digest != digestOf(archive) {
 			t.Error("the digest is another one")
