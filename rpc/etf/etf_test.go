@@ -129,7 +129,7 @@ func FuzzDecode(f *testing.F) {
 		_, _, _ = etf.DecodeReply(b)
 		before := allocated()
 		first, _, err := etf.Decode(b)
-		if took := allocated() - before; took > uint64(4<<20+200*len(b)) {
+		if took := allocated() - before; took > uint64(64<<20+8*len(b)) { // as maxTerms has it
 			t.Errorf("%d bytes took %d", len(b), took)
 		}
 		if err != nil {
