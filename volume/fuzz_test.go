@@ -15,7 +15,7 @@ import (
 	"theseus/rpc/term"
 )
 
-// spends holds what is done to a part of the memory that bytes of input may take.
+// spends holds what is done to the memory that bytes of input may take. Some is free: pools are filled, and the fuzzer allocates beside it.
 func spends(t *testing.T, input, free, each int, do func()) {
 	t.Helper()
 	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
@@ -82,7 +82,7 @@ func FuzzRel(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var r Release
 		var err error
-		spends(t, len(text), 64<<10, 600, func() { r, err = parseRel(text) })
+		spends(t, len(text), 4<<20, 600, func() { r, err = parseRel(text) })
 		if err != nil {
 			return
 		}
@@ -166,7 +166,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var err error
-		spends(t, len(text), 64<<10, 600, func() { err = parseConfig(text) })
+		spends(t, len(text), 4<<20, 600, func() { err = parseConfig(text) })
 		if err != nil {
 			return
 		}
@@ -192,7 +192,7 @@ func FuzzRelup(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var r *Relup
 		var err error
-		spends(t, len(text), 64<<10, 600, func() { r, err = ParseRelup(text) })
+		spends(t, len(text), 4<<20, 600, func() { r, err = ParseRelup(text) })
 		if err != nil {
 			return
 		}
@@ -233,6 +233,7 @@ func textOf(s string) term.Term {
 func FuzzManifest(f *testing.F) {
 	f.Add(encodeManifest([]entry{{Path: "lib/demo-1/ebin/demo.app", Mode: 0o644, Size: 3, Sum: digestOf([]byte("abc"))}, linkEntry("lib/demo-1/żółw \"x\"", "ebin")}))
 	f.Add([]byte("644 1 x \"y\"\n644 1"))
+	f.Add([]byte("1000 0  \"\""))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		entries, err := decodeManifest(text)
 		if err != nil {
@@ -252,7 +253,7 @@ func FuzzCode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, head []byte) {
 		head = head[:min(len(head), headBytes)]
 		before := bytes.Clone(head)
-		spends(t, len(head), 128<<10, 64, func() {
+		spends(t, len(head), 4<<20, 64, func() {
 			if _, loader, ok := readELF(head); ok && len(loader) > 4096 {
 				t.Errorf("its loader is %q", loader)
 			}

@@ -79,8 +79,15 @@ func decodeEntry(line string) (e entry, err error) {
 		e.Path, err = strconv.Unquote(fields[3])
 	}
 	e.Mode, e.Sum = fs.FileMode(mode), fields[2]
-	if mode == 0o120777 {
+	switch {
+	case err != nil:
+	case mode == 0o120777:
 		e.Mode = fs.ModeSymlink
+	case mode != 0o644 && mode != 0o755:
+		err = fmt.Errorf("no file has mode %o", mode)
+	}
+	if err == nil && (e.Size < 0 || !fs.ValidPath(e.Path)) {
+		err = errors.New("its size or its path is none")
 	}
 	return e, err
 }

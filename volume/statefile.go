@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -65,24 +66,30 @@ func decodeState(content []byte) (State, error) {
 // check makes sure that what stands for a file is the name of one: what is below the root may be moved and deleted. The
 // checksum finds what is damaged, not who wrote it.
 func (s State) check() error {
-	names := []string{s.Current, s.Previous}
+	var names []string
+	optional := []string{s.Current, s.Previous}
 	if s.Operation != nil {
-		names = append(names, s.Operation.From, s.Operation.To)
+		optional = append(optional, s.Operation.From, s.Operation.To)
 	}
 	for version, r := range s.Releases {
 		if version != r.Version {
 			return fmt.Errorf("%w: it has the release %q as %q", ErrDamagedState, r.Version, version)
 		}
-		names = append(names, version, r.Name, r.ERTS, r.Package)
+		names, optional = append(names, version, r.Name, r.ERTS), append(optional, r.Package)
 		for _, lib := range r.Libs {
-			names = append(names, lib.App+"-"+lib.Version)
+			names = append(names, lib.App, lib.Version)
 		}
 		for _, tree := range r.Own {
-			names = append(names, strings.TrimPrefix(tree, libDir+"/"))
+			name, inLib := strings.CutPrefix(tree, libDir+"/")
+			if !inLib && !strings.HasPrefix(tree, ertsPrefix) {
+				return fmt.Errorf("%w: %q is no application and no ERTS", ErrDamagedState, tree)
+			}
+			names = append(names, name)
 		}
 	}
+	names = append(names, slices.DeleteFunc(optional, func(name string) bool { return name == "" })...)
 	for _, name := range names {
-		if name != "" && !isFileName(name) {
+		if !isFileName(name) {
 			return fmt.Errorf("%w: %q is no name of a file", ErrDamagedState, name)
 		}
 	}

@@ -24,7 +24,7 @@ import (
 const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"agent": main, heart.Program: main})
+	testscript.Main(m, map[string]func(){"agent": main, heart.Program: main, "measured": measured})
 }
 
 // words are what the scripts have beside testscript's own.

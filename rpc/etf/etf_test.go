@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/metrics"
 	"strings"
 	"testing"
 
@@ -102,6 +103,12 @@ func TestATermThatTakesTooMuchMemoryIsAnError(t *testing.T) {
 	}
 }
 
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
 // What decodes, encodes, and decodes to the same again.
 func FuzzDecode(f *testing.F) {
 	seed, err := etf.Append(nil, term.List{
@@ -120,7 +127,11 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = etf.Raw(b).Decode()
 		_, _, _ = etf.DecodeReply(b)
+		before := allocated()
 		first, _, err := etf.Decode(b)
+		if took := allocated() - before; took > uint64(64<<20+8*len(b)) { // as maxTerms has it
+			t.Errorf("%d bytes took %d", len(b), took)
+		}
 		if err != nil {
 			return
 		}

@@ -95,7 +95,7 @@ func (p *pkg) files() [][2]string {
 	return [][2]string{
 		{p.lib("ebin/" + p.Name + ".app"), fmt.Sprintf("{application,%s,[{vsn,%q}]}.\n", p.Name, p.Version)},
 		{p.lib("ebin/" + p.Name + ".beam"), "code"},
-		{p.lib("priv/data"), strings.Repeat("data ", 1000)},
+		{p.lib("priv/data"), strings.Repeat("data ", 100)},
 		{p.in(p.Name + ".rel"), p.rel("")},
 		{p.in("start.boot"), "boot"},
 		{p.in("sys.config"), fmt.Sprintf("[{%s,[{colour,blue}]}].\n", p.Name)},

@@ -128,6 +128,12 @@ func Legal() []Case {
 			p.file(p.lib("ebin/old.beam"), beam(100))
 			p.file(p.lib("priv/other.machine"), program(elf.EM_SPARCV9, "/lib/ld.so"))
 		})),
+		{Name: "legal-files-190000", Limits: "ratio=1000000", Many: true, build: with(func(p *pkg) {
+			name := strings.Repeat("n", 60)
+			for n := range 190_000 {
+				p.file(p.lib(fmt.Sprintf("%s%06d", name, n)), "")
+			}
+		})},
 		ok("erts-of-its-own", with(func(p *pkg) {
 			p.file("erts-"+p.ERTS+"/bin/beam.smp", program(ourMachine, ""))
 			p.file("erts-"+p.ERTS+"/bin/erl", "#!/bin/sh\n")

@@ -88,8 +88,8 @@ func sizes() []Case {
 			p.file(p.in(p.Name+".rel"), p.rel(apps.String()))
 			p.end()
 		}},
-		{Name: "size-releases-10000", Code: "wrong-version", Words: "more than one release", Limits: "ratio=1000000", build: with(func(p *pkg) {
-			for n := range 10_000 {
+		{Name: "size-releases-2000", Code: "wrong-version", Words: "more than one release", Limits: "ratio=1000000", build: with(func(p *pkg) {
+			for n := range 2000 {
 				p.file(fmt.Sprintf("releases/%d/start.boot", n), "")
 			}
 		})},
