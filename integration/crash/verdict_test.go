@@ -241,7 +241,15 @@ func (f *flight) judgeNext() (*life, error) {
 		}
 		return f.recover()
 	}
-	if _, err := f.must(f.asks(f.cell.kit)...); err != nil {
+	c, err := f.life.ask(f.asks(f.cell.kit)...)
+	if err != nil {
+		return f.life, err
+	}
+	a, err := f.finish(c)
+	if gone := f.from == f.to && a.status == 3; err == nil && a.status != 0 && !gone { // what is removed already cannot be
+		err = fmt.Errorf("exit status %d: %s", a.status, a.stderr)
+	}
+	if err != nil {
 		return f.life, fmt.Errorf("the next attempt: %w", err)
 	}
 	runs, err := f.runs()
