@@ -178,6 +178,9 @@ func (f *flight) judgeError() (*life, error) {
 	if f.over() {
 		return f.judgeStart()
 	}
+	if strings.Contains(f.answer.stderr, "cannot take it back, the next start may find it") && f.lasting {
+		return f.judgeNext() // until then there are two states, one believed and one on the disk, as was told
+	}
 	before, err := readRecord(f.volume)
 	if err == nil && f.asked {
 		err = f.oldOrNew(before.Current)
