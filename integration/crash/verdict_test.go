@@ -22,7 +22,7 @@ func (f *flight) judge() (*life, error) {
 
 // judgeKill: what the volume says at the moment of the end is what boots next.
 func (f *flight) judgeKill() (*life, error) {
-	if err := f.tracer.run(patience, f.over); err != nil {
+	if err := f.tracer.run(f.over); err != nil {
 		return nil, err
 	}
 	if f.fault == killContainer {
@@ -45,7 +45,7 @@ func (f *flight) recover() (*life, error) {
 	l := f.life
 	if l.beside && f.fault == killAgent {
 		err = l.reborn()
-	} else if l, err = f.cell.born(f.volume, f.life.beside, f.env...); err != nil {
+	} else if l, err = f.cell.born(f.volume, f.beside, f.env...); err != nil {
 		return nil, err
 	}
 	if err == nil {
@@ -158,9 +158,9 @@ func (f *flight) settles() error {
 		if time.Now().After(deadline) {
 			return errPatience
 		}
-		c, err := f.life.ask("health")
+		c, err := f.ask("health")
 		if errors.Is(err, unix.ENOMEM) { // no process can be started in a PID namespace that has ended
-			return f.tracer.run(patience, f.over)
+			return f.tracer.run(f.over)
 		}
 		if err != nil {
 			return err
@@ -244,7 +244,7 @@ func (f *flight) judgeNext() (*life, error) {
 		}
 		return f.recover()
 	}
-	c, err := f.life.ask(f.asks(f.cell.kit)...)
+	c, err := f.ask(f.asks(f.cell.kit)...)
 	if err != nil {
 		return f.life, err
 	}
