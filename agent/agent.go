@@ -16,6 +16,7 @@ import (
 
 	"theseus/agent/api"
 	"theseus/agent/control"
+	"theseus/agent/heart"
 	"theseus/agent/notify"
 	"theseus/agent/upgrade"
 	"theseus/signals"
@@ -100,6 +101,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	actors.Go(func() { a.report("the control socket", control.Serve(life, listener, policy, a, a.log)) })
 
 	a.checkKeys()
+	a.endAbandoned(ctx)
 	boot, err := a.prepare(ctx, image)
 	if ctx.Err() != nil {
 		a.log.Info("the agent was told to stop before it launched a node")
@@ -113,6 +115,17 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	end() // of the socket before the engine: an upload that stalls would hold it up
 	a.engine.Close()
 	return status, err
+}
+
+// endAbandoned ends a node that still runs on the volume, which is this agent's alone now: an agent that is killed where it
+// is not PID 1 leaves one behind. It would write into the release root, and hold the ports that the next node needs.
+func (a *agent) endAbandoned(ctx context.Context) {
+	brief, cancel := context.WithTimeout(ctx, lastThings)
+	defer cancel()
+	if pids := signals.EndAbandoned(brief, heart.Variable, a.volume.Root()); len(pids) > 0 {
+		a.journal.note("node.abandoned", fmt.Sprintf("the agent before was killed and its node ran on; it is killed too, processes: %d", len(pids)),
+			map[string]any{"pids": pids})
+	}
 }
 
 // report tells of an actor that ended with an error. It ends nothing: only a request to stop or the node's

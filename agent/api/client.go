@@ -136,6 +136,7 @@ func (c *Client) follow(r *http.Request, on func(Event)) (Result, error) {
 			return Result{}, fmt.Errorf("cannot read the agent's event: %w", err)
 		}
 		if e.Result != nil {
+			_, _ = io.Copy(io.Discard, resp.Body) // it is over, and another one can begin, when the agent closes the stream
 			return *e.Result, nil
 		}
 		on(e)

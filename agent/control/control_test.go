@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -410,6 +411,26 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-sent +received):\n%s", diff)
 	}
+}
+
+// Who was told how an upgrade has ended can begin another one at once.
+func TestAnUpgradeThatWasToldOfIsOver(t *testing.T) {
+	var over atomic.Bool
+	returned := make(chan struct{})
+	f := &fake{upgrade: func(_ context.Context, _ api.UpgradeRequest, _ io.Reader, on func(api.Event)) error {
+		on(api.Event{Result: &api.Result{Outcome: api.Committed}})
+		select {
+		case <-returned:
+		case <-time.After(100 * time.Millisecond):
+		}
+		over.Store(true)
+		return nil
+	}}
+	_, err := api.NewClient(serve(t, own(), f)).Upgrade(t.Context(), api.UpgradeRequest{}, strings.NewReader("package"), nil)
+	if err != nil || !over.Load() {
+		t.Errorf("it is over: %v; %v", over.Load(), err)
+	}
+	close(returned)
 }
 
 func TestAReleaseIsRemovedByItsVersion(t *testing.T) {

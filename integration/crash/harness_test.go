@@ -33,7 +33,7 @@ func newKit(t *testing.T) *kit {
 	if os.Getuid() != 0 {
 		missing(t, "root, for namespaces")
 	}
-	dir, err := os.MkdirTemp("", "crash-")
+	dir, err := os.MkdirTemp("", "crash-") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}

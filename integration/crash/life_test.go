@@ -138,7 +138,7 @@ func (l *life) boots() error {
 	if err := l.enters(); err != nil {
 		return err
 	}
-	err := l.tracer.run(patience, func() bool { return l.ready.Load() || l.over() })
+	err := l.tracer.run(func() bool { return l.ready.Load() || l.over() })
 	if err == nil && !l.ready.Load() {
 		err = fmt.Errorf("the agent ended with %v", l.ended[l.agent])
 	}
@@ -161,7 +161,7 @@ func (l *life) end() error {
 		return nil
 	}
 	_ = unix.Kill(l.first, unix.SIGKILL)
-	err := l.tracer.run(patience, func() bool {
+	err := l.tracer.run(func() bool {
 		_, gone := l.ended[l.first]
 		return gone && l.over()
 	})
@@ -222,7 +222,7 @@ func (c *client) answer(status syscall.WaitStatus) answer {
 // finish waits for the end of a command, whatever becomes of the agent.
 func (l *life) finish(c *client) (answer, error) {
 	ended := func() bool { _, ended := l.ended[c.pid]; return ended }
-	if err := l.tracer.run(patience, ended); err != nil {
+	if err := l.tracer.run(ended); err != nil {
 		return answer{}, fmt.Errorf("a command does not end: %w\n%s", err, l.text())
 	}
 	a := c.answer(l.ended[c.pid])

@@ -28,8 +28,12 @@ var makers = map[string]struct {
 
 // noPower says what is missing to cut the power.
 func noPower() string {
-	if _, err := exec.LookPath(makers[fileSystem()].words[0]); err != nil {
-		return makers[fileSystem()].words[0]
+	maker, known := makers[fileSystem()]
+	if !known {
+		return "to know how to make " + fileSystem()
+	}
+	if _, err := exec.LookPath(maker.words[0]); err != nil {
+		return maker.words[0]
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		return "/dev/loop-control"
@@ -196,7 +200,7 @@ func (b *blackout) outage(s shot, ch change) (err error) {
 		defer func() { _ = unix.Kill(node, unix.SIGCONT) }()
 	}
 	if s.after {
-		err = b.disk.sync(false)
+		err = b.sync(false)
 	}
 	if err == nil {
 		o.present, err = readRecord(b.dir)

@@ -18,9 +18,14 @@ const (
 
 // moments of a question to the node.
 var questions = []shot{
-	{how: cutOff}, {how: cutOff, after: true}, {how: cutOff, reply: true},
-	{how: killed}, {how: killed, after: true}, {how: killed, reply: true},
-	{how: hung}, {how: hung, after: true},
+	{how: cutOff},
+	{how: cutOff, after: true},
+	{how: cutOff, reply: true},
+	{how: killed},
+	{how: killed, after: true},
+	{how: killed, reply: true},
+	{how: hung},
+	{how: hung, after: true},
 }
 
 // addQuestions has something become of each question that an operation asks, when it had told of these. A node that hangs

@@ -40,9 +40,9 @@ func (s shot) String() string {
 		when = "before the reply to"
 	}
 	if s.fault == rpcFault {
-		return fmt.Sprintf("%s, %s %s question %d", s.operation.name, s.how, when, s.n)
+		return fmt.Sprintf("%s, %s %s question %d", s.name, s.how, when, s.n)
 	}
-	return fmt.Sprintf("%s, %s %s change %d", s.operation.name, s.fault, when, s.n)
+	return fmt.Sprintf("%s, %s %s change %d", s.name, s.fault, when, s.n)
 }
 
 func (s shot) errno() unix.Errno { return errnos[s.fault] }
@@ -94,9 +94,9 @@ func (f *flight) fly() error {
 		if err := f.enters(); err != nil {
 			return err
 		}
-		return f.tracer.run(patience, func() bool { return f.ready.Load() || f.over() })
+		return f.tracer.run(func() bool { return f.ready.Load() || f.over() })
 	}
-	c, err := f.life.ask(f.asks(f.cell.kit)...)
+	c, err := f.ask(f.asks(f.cell.kit)...)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,13 @@ func (s shot) sensible(ch change) bool {
 	case s.errno() == 0:
 		return !s.lasting
 	}
-	return !(s.after && ch.op == "open") && !(!s.after && !s.lasting && ch.op == "close")
+	switch ch.op {
+	case "open":
+		return !s.after
+	case "close":
+		return s.after || s.lasting
+	}
+	return true
 }
 
 var errBeyond = errors.New("the operation has fewer changes")

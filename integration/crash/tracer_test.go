@@ -77,7 +77,7 @@ func (t *tracer) wake() {
 var errPatience = errors.New("patience is at its end")
 
 // run lets everything go on until the condition holds, which is looked at behind each event.
-func (t *tracer) run(patience time.Duration, until func() bool) error {
+func (t *tracer) run(until func() bool) error {
 	deadline := time.Now().Add(patience)
 	timer := time.AfterFunc(patience, t.wake)
 	defer timer.Stop()

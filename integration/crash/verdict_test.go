@@ -22,7 +22,7 @@ func (f *flight) judge() (*life, error) {
 
 // judgeKill: what the volume says at the moment of the end is what boots next.
 func (f *flight) judgeKill() (*life, error) {
-	if err := f.tracer.run(patience, f.over); err != nil {
+	if err := f.tracer.run(f.over); err != nil {
 		return nil, err
 	}
 	if f.fault == killContainer {
@@ -45,7 +45,7 @@ func (f *flight) recover() (*life, error) {
 	l := f.life
 	if l.beside && f.fault == killAgent {
 		err = l.reborn()
-	} else if l, err = f.cell.born(f.volume, f.life.beside, f.env...); err != nil {
+	} else if l, err = f.cell.born(f.volume, f.beside, f.env...); err != nil {
 		return nil, err
 	}
 	if err == nil {
@@ -158,9 +158,9 @@ func (f *flight) settles() error {
 		if time.Now().After(deadline) {
 			return errPatience
 		}
-		c, err := f.life.ask("health")
+		c, err := f.ask("health")
 		if errors.Is(err, unix.ENOMEM) { // no process can be started in a PID namespace that has ended
-			return f.tracer.run(patience, f.over)
+			return f.tracer.run(f.over)
 		}
 		if err != nil {
 			return err
@@ -177,6 +177,9 @@ func (f *flight) settles() error {
 func (f *flight) judgeError() (*life, error) {
 	if f.over() {
 		return f.judgeStart()
+	}
+	if strings.Contains(f.answer.stderr, "cannot take it back, the next start may find it") && f.lasting {
+		return f.judgeNext() // until then there are two states, one believed and one on the disk, as was told
 	}
 	before, err := readRecord(f.volume)
 	if err == nil && f.asked {
@@ -241,7 +244,15 @@ func (f *flight) judgeNext() (*life, error) {
 		}
 		return f.recover()
 	}
-	if _, err := f.must(f.asks(f.cell.kit)...); err != nil {
+	c, err := f.ask(f.asks(f.cell.kit)...)
+	if err != nil {
+		return f.life, err
+	}
+	a, err := f.finish(c)
+	if gone := f.from == f.to && a.status == 3; err == nil && a.status != 0 && !gone { // what is removed already cannot be
+		err = fmt.Errorf("exit status %d: %s", a.status, a.stderr)
+	}
+	if err != nil {
 		return f.life, fmt.Errorf("the next attempt: %w", err)
 	}
 	runs, err := f.runs()
