@@ -13,7 +13,9 @@ func upgradedTo(t *testing.T, v *Volume, versions ...string) {
 	t.Helper()
 	for _, version := range versions {
 		publish(t, v, thin(version))
-		must(t, v.Begin(Operation{ID: version, Kind: "upgrade", From: v.State().Current, To: version}))
+		op := opTo(version)
+		op.From = v.State().Current
+		must(t, v.Begin(*op))
 		must(t, v.Commit(false))
 		must(t, v.Finish())
 	}
