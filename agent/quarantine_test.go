@@ -19,7 +19,7 @@ import (
 func committed(t *testing.T, nodes map[string]string) (kept, *agent) {
 	t.Helper()
 	k := keep(t, nodes)
-	k.config.BootAttempts, k.config.RestartDelay = 3, time.Millisecond
+	k.config.BootAttempts, k.config.RestartDelay, k.config.RestartLimit = 3, time.Millisecond, 5
 	a := &agent{config: k.config, log: slog.New(slog.NewTextHandler(t.Output(), nil)), volume: k.volume, journal: k.journal, keeper: k.keeper}
 	k.giveUp = func(ctx context.Context, why string) { a.giveUp(ctx, volume.Image{}, seedPackage{}, why) }
 	if err := k.volume.Prove("1.0.0"); err != nil {

@@ -143,11 +143,15 @@ func (v *Volume) known(version string) (Release, error) {
 	return r, nil
 }
 
-// Begin records the intent, before anything changes. ErrBusy when there is one.
+// Begin records the intent, before anything changes. ErrBusy when there is one. What was put into quarantine while the
+// operation was prepared is no place to begin from: it would be what boots when the operation fails.
 func (v *Volume) Begin(op Operation) error {
 	return v.update(func(s *State) error {
 		if s.Operation != nil {
 			return fmt.Errorf("%w: %s to %s", ErrBusy, s.Operation.Kind, s.Operation.To)
+		}
+		if s.Quarantined(op.From) {
+			return fmt.Errorf("cannot begin from %s: it was given up, and %s boots", op.From, s.Current)
 		}
 		s.Operation = &op
 		return nil
@@ -168,7 +172,6 @@ func (v *Volume) Commit(proven bool) error {
 			s.prove(s.Operation.To)
 		}
 		s.Previous = s.Operation.From // what ran, also where that was not what should have booted
-		s.avoidQuarantine()
 		s.Operation.Phase = PhaseCommitted
 	})
 }

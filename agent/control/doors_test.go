@@ -27,23 +27,19 @@ import (
 
 // TestMain lets another process be the client, or the server, of a test: of another user, or in other namespaces.
 func TestMain(m *testing.M) {
-	if socket := os.Getenv("CONTROL_TEST_ASK"); socket != "" {
-		askAll(socket)
-		return
-	}
-	if socket := os.Getenv("CONTROL_TEST_HOLD"); socket != "" {
-		holdOn(socket)
-		return
-	}
-	if socket := os.Getenv("CONTROL_TEST_SERVE"); socket != "" {
-		serveAlone(socket)
-		return
+	for name, do := range map[string]func(socket string) error{"ASK": askAll, "HOLD": holdOn, "SERVE": serveAlone} {
+		if socket := os.Getenv("CONTROL_TEST_" + name); socket != "" {
+			if err := do(socket); err != nil {
+				fmt.Println(err)
+			}
+			return
+		}
 	}
 	m.Run()
 }
 
 // askAll makes each request that there is, and prints the statuses.
-func askAll(socket string) {
+func askAll(socket string) error {
 	statuses := map[string]int{}
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
@@ -55,37 +51,38 @@ func askAll(socket string) {
 		}
 		req, err := http.NewRequest(method, "http://agent"+strings.ReplaceAll(path, "{version}", "1.0.0"), strings.NewReader("{}")) //nolint:noctx // a process of its own
 		if err != nil {
-			panic(err)
+			return err
 		}
 		resp, err := client.Do(req)
 		if err != nil {
-			panic(err)
+			return err
 		}
 		resp.Body.Close()
 		statuses[pattern] = resp.StatusCode
 	}
-	json.NewEncoder(os.Stdout).Encode(statuses)
+	return json.NewEncoder(os.Stdout).Encode(statuses)
 }
 
 // serveAlone answers until its standard input ends, and says when it does.
-func serveAlone(socket string) {
+func serveAlone(socket string) error {
 	l, err := control.Listen(context.Background(), socket)
 	if err != nil {
-		panic(err)
+		return err
 	}
 	go control.Serve(context.Background(), l, own(), ready(), slog.New(slog.DiscardHandler))
 	fmt.Println("it listens")
-	io.Copy(io.Discard, os.Stdin)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // holdOn connects as often as a stranger can, counts where it is not hung up on, and keeps those until its standard input ends.
-func holdOn(socket string) {
+func holdOn(socket string) error {
 	var held atomic.Int32
 	var all sync.WaitGroup
 	for range 100 {
 		c, err := net.Dial("unix", socket)
 		if err != nil {
-			panic(err)
+			return err
 		}
 		defer c.Close()
 		c.SetReadDeadline(time.Now().Add(5 * time.Second)) // the server waits longer for a header
@@ -97,7 +94,8 @@ func holdOn(socket string) {
 	}
 	all.Wait()
 	fmt.Println(held.Load())
-	io.Copy(io.Discard, os.Stdin)
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // ready answers everything.
