@@ -8,7 +8,7 @@ GO   ?= go
 CRASHES ?= all
 SEED ?= $(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
 
-.PHONY: crash matrix fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
+.PHONY: code crash matrix fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -60,7 +60,8 @@ raw: ## ten minutes of a busy raw agent, and a thousand ends at once
 soak: images-$(OTP) ## a day of orphans, questions and upgrades
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_SOAK=24h $(GO) test -count=1 -timeout 25h -run StaysFlat ./integration/pid1/
 
-images: $(OTPS:%=images-%)
+images: ## one after another, since they share some
+	for otp in $(OTPS); do integration/otp/build.sh $$otp || exit 1; done
 
 images-%: ## base images of the official names, made from Debian's packages where they cannot be pulled
 	integration/otp/build.sh $*
