@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	mostMemory = 256 << 20 // bytes of the agent's process, whatever the package
+	mostMemory = 256 << 20   // bytes of the agent's process, whatever the package
 	mostTime   = time.Minute // of a processor: how long that takes is the machine's affair
 )
 
