@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	mostMemory = 256 << 20 // bytes of the agent's process, whatever the package
-	mostTime   = time.Minute
+	mostMemory = 256 << 20   // bytes of the agent's process, whatever the package
+	mostTime   = time.Minute // of a processor: how long that takes is the machine's affair
 )
 
 // TestEveryHostilePackageIsRefusedByTheCommand lets the real binary look at each package, in the midst of files that
@@ -104,7 +104,7 @@ func (v *verifier) verify(t *testing.T, c hostile.Case) (status int, answer told
 	file := filepath.Join(v.dir, "p.tar.gz")
 	writePackage(t, file, c, v.base)
 	before := v.tree(t)
-	ctx, cancel := context.WithTimeout(t.Context(), mostTime)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*mostTime)
 	defer cancel()
 	report := filepath.Join(t.TempDir(), "report")
 	cmd := exec.CommandContext(ctx, v.measure, report, v.agent, "verify", "--json", file)
@@ -136,9 +136,8 @@ type used struct {
 func measured() {
 	cmd := exec.Command(os.Args[2], os.Args[3:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	begun := time.Now()
 	err := cmd.Run()
-	u := used{Status: status(err), Time: time.Since(begun)}
+	u := used{Status: status(err), Time: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.Bytes = usage.Maxrss << 10
 	}
@@ -164,6 +163,9 @@ func (v *verifier) note(t *testing.T, name, report string) int {
 	}
 	if u.Bytes > mostMemory {
 		t.Errorf("it took %d MiB", u.Bytes>>20)
+	}
+	if u.Time > mostTime {
+		t.Errorf("it took %s", u.Time)
 	}
 	v.packages++
 	if u.Bytes > v.memory {

@@ -48,9 +48,12 @@ func damage() []Case {
 		return append(zip(tar[:len(tar)/2]), zip(tar[len(tar)/2:])...)
 	})
 	for _, other := range [][3]string{
-		{"zstd", "compressed with zstd, not gzip", "\x28\xb5\x2f\xfd\x04\x00"}, {"xz", "compressed with xz, not gzip", "\xfd7zXZ\x00\x00\x04"},
-		{"bzip2", "compressed with bzip2, not gzip", "BZh91AY&SY"}, {"zip", "it is a zip archive", "PK\x03\x04\x14\x00"},
-		{"text", "not compressed with gzip", "it was a dark and stormy night"}, {"program", "not compressed with gzip", "\x7fELF\x02\x01\x01"},
+		{"zstd", "compressed with zstd, not gzip", "\x28\xb5\x2f\xfd\x04\x00"},
+		{"xz", "compressed with xz, not gzip", "\xfd7zXZ\x00\x00\x04"},
+		{"bzip2", "compressed with bzip2, not gzip", "BZh91AY&SY"},
+		{"zip", "it is a zip archive", "PK\x03\x04\x14\x00"},
+		{"text", "not compressed with gzip", "it was a dark and stormy night"},
+		{"program", "not compressed with gzip", "\x7fELF\x02\x01\x01"},
 		{"zeros", "not compressed with gzip", strings.Repeat("\x00", 2048)},
 	} {
 		spoilt("no-gzip-but-"+other[0], "not-a-package", other[1], func([]byte) []byte { return []byte(other[2]) })

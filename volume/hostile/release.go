@@ -63,12 +63,22 @@ func texts() []Case {
 	}
 	fixed := func(text string) func(*pkg) string { return func(*pkg) string { return text } }
 	for _, c := range [][3]string{
-		{"empty", "cannot be read", ""}, {"without-end", "line 1: expected a full stop", "[{demo,[]}]"}, {"two-terms", "it holds 2 terms, not one", "[].\n[]."},
-		{"a-tuple", "is not a list", "{demo,[]}."}, {"an-atom-in-it", "which is not {Application, Parameters}", "[demo]."}, {"code", "cannot be read", "[{demo,[{f,fun() -> halt() end}]}]."},
-		{"a-variable", "cannot be read", "[{demo,[X]}]."}, {"deep-lists", "more than 256 levels of nesting", deep("[", "]")}, {"deep-tuples", "more than 256 levels of nesting", deep("{", "}")},
-		{"deep-maps", "more than 256 levels of nesting", strings.Repeat("#{a=>", 100_000)}, {"many-atoms", "more than 50000 different atoms", atoms()},
-		{"long-atom", "an atom of more than 255 characters", "[{" + strings.Repeat("a", 300) + ",[]}]."}, {"huge-integer", "an integer of more than 4096 digits", "[{demo,[{a," + strings.Repeat("9", 1<<20) + "}]}]."},
-		{"no-utf8", "not valid UTF-8", "[{demo,[{a,\"\xff\"}]}]."}, {"open-string", "is not closed", "[{demo,\"" + strings.Repeat("x", 1<<20)}, {"nul", "cannot be read", "\x00[{demo,[]}]\x00x."},
+		{"empty", "cannot be read", ""},
+		{"without-end", "line 1: expected a full stop", "[{demo,[]}]"},
+		{"two-terms", "it holds 2 terms, not one", "[].\n[]."},
+		{"a-tuple", "is not a list", "{demo,[]}."},
+		{"an-atom-in-it", "which is not {Application, Parameters}", "[demo]."},
+		{"code", "cannot be read", "[{demo,[{f,fun() -> halt() end}]}]."},
+		{"a-variable", "cannot be read", "[{demo,[X]}]."},
+		{"deep-lists", "more than 256 levels of nesting", deep("[", "]")},
+		{"deep-tuples", "more than 256 levels of nesting", deep("{", "}")},
+		{"deep-maps", "more than 256 levels of nesting", strings.Repeat("#{a=>", 100_000)},
+		{"many-atoms", "more than 50000 different atoms", atoms()},
+		{"long-atom", "an atom of more than 255 characters", "[{" + strings.Repeat("a", 300) + ",[]}]."},
+		{"huge-integer", "an integer of more than 4096 digits", "[{demo,[{a," + strings.Repeat("9", 1<<20) + "}]}]."},
+		{"no-utf8", "not valid UTF-8", "[{demo,[{a,\"\xff\"}]}]."},
+		{"open-string", "is not closed", "[{demo,\"" + strings.Repeat("x", 1<<20)},
+		{"nul", "cannot be read", "\x00[{demo,[]}]\x00x."},
 		{"not-closed-at-its-largest", "cannot be read", "[{demo,[" + strings.Repeat("{},", 1398000)},
 	} {
 		text("config-"+c[0], "sys.config", "bad-config", c[1], fixed(c[2]))
@@ -78,8 +88,13 @@ func texts() []Case {
 		return func(p *pkg) string { return fmt.Sprintf("{%q,%s}.", p.Version, rest) }
 	}
 	for _, c := range [][3]string{
-		{"without-end", "cannot be read", "[],[]"}, {"of-two", "it is not {Version, Up, Down}", "[]"}, {"up-no-list", "up: it is not a list", "x,[]"}, {"down-no-list", "down: it is not a list", "[],x"},
-		{"edge-no-tuple", "up: an element is not", "[x],[]"}, {"instructions-no-list", "up: an element is not", `[{"1.0.0",[],x}],[]`}, {"version-no-text", "up: an element is not", `[{v,[],[]}],[]`},
+		{"without-end", "cannot be read", "[],[]"},
+		{"of-two", "it is not {Version, Up, Down}", "[]"},
+		{"up-no-list", "up: it is not a list", "x,[]"},
+		{"down-no-list", "down: it is not a list", "[],x"},
+		{"edge-no-tuple", "up: an element is not", "[x],[]"},
+		{"instructions-no-list", "up: an element is not", `[{"1.0.0",[],x}],[]`},
+		{"version-no-text", "up: an element is not", `[{v,[],[]}],[]`},
 		{"deep", "more than 256 levels of nesting", strings.Repeat("[", 100_000)},
 	} {
 		if c[0] == "without-end" {
@@ -123,9 +138,13 @@ func rels() []Case {
 		cases = append(cases, Case{Name: "version-in-the-way-" + v, Code: "bad-rel", Words: "is the name of a record of OTP", build: func(p *pkg) { p.Version = v; good(p) }})
 	}
 	for _, c := range [][3]string{
-		{"no-term", "it holds 0 terms", "% nothing"}, {"not-closed", "cannot be read", `{release,{"demo",`}, {"no-release", "it is not {release,", "{hello,world}."},
-		{"no-erts", "it names no ERTS", `{release,{"demo","1.1.0"},{erts},[]}.`}, {"no-applications", "it names no applications", `{release,{"demo","1.1.0"},{erts,"1"},[]}.`},
-		{"deep", "more than 256 levels of nesting", strings.Repeat("{", 100_000)}, {"code", "cannot be read", "{release,os:cmd(\"id\")}."},
+		{"no-term", "it holds 0 terms", "% nothing"},
+		{"not-closed", "cannot be read", `{release,{"demo",`},
+		{"no-release", "it is not {release,", "{hello,world}."},
+		{"no-erts", "it names no ERTS", `{release,{"demo","1.1.0"},{erts},[]}.`},
+		{"no-applications", "it names no applications", `{release,{"demo","1.1.0"},{erts,"1"},[]}.`},
+		{"deep", "more than 256 levels of nesting", strings.Repeat("{", 100_000)},
+		{"code", "cannot be read", "{release,os:cmd(\"id\")}."},
 	} {
 		rel(c[0], "bad-rel", c[1], func(*pkg) string { return c[2] })
 	}

@@ -103,6 +103,7 @@ func (t *tarball) dir(name string)           { t.header(header{kind: typeDir, na
 func (t *tarball) symlink(name, target string) {
 	t.header(header{kind: typeSymlink, name: name, link: target})
 }
+
 func (t *tarball) hard(name, target string) {
 	t.header(header{kind: typeHard, name: name, link: target})
 }
