@@ -81,6 +81,7 @@ func (a *attempt) publish(context.Context) error {
 	}
 	a.unpackedByUs = !known
 	a.target(release)
+	a.warnUndone(a.staged.Discard())
 	if known { // its own package is kept already, with which this one may agree in the files alone
 		err = errors.Join(a.makeWhole(), a.Volume.Discard(a.pkg))
 	}

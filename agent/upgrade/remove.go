@@ -23,6 +23,7 @@ func (e *Engine) Remove(caller context.Context, version string) (api.Removed, er
 	defer cancel()
 	removed, err := a.remove(ctx, version)
 	if err != nil {
+		a.littered = a.littered || !isRefusal(err)
 		return removed, a.explain(err)
 	}
 	a.Record(api.Event{
@@ -78,9 +79,7 @@ func (a *attempt) forget(ctx context.Context, version string) error {
 	if err := a.unlearn(ctx, version); err != nil {
 		return err
 	}
-	err := a.Volume.Remove(version)
-	a.littered = a.littered || err != nil
-	return err
+	return a.Volume.Remove(version)
 }
 
 func (a *attempt) unlearn(ctx context.Context, version string) error {
@@ -127,6 +126,7 @@ func (a *attempt) retain(ctx context.Context) {
 		err = a.derive()
 	}
 	if err != nil {
+		a.littered = true
 		a.warn("not every old release could be removed: %v", err)
 	}
 	if surplus.Over > 0 {

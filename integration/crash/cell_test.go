@@ -77,7 +77,7 @@ func loopbackUp() error {
 type process struct {
 	words  []string
 	env    []string
-	files  []*os.File // 0, 1 and 2
+	files  []*os.File // from 0 on
 	spaces uintptr    // new ones
 	pids   *os.File   // the PID namespace to be in; nil is the cell's own, or the new one
 }

@@ -23,8 +23,9 @@ type life struct {
 	beside bool // PID 1 is another process, and the agent can end alone
 	env    []string
 
-	run     string // directory
-	first   int    // PID 1
+	run     string   // directory
+	first   int      // PID 1
+	hold    *os.File // what PID 1 waits for the end of, where that is not the agent
 	pids    *os.File
 	log     *os.File
 	notices *net.UnixConn
@@ -43,8 +44,7 @@ func (c *cell) born(volume string, beside bool, env ...string) (*life, error) {
 		return nil, err
 	}
 	if beside {
-		l.first, err = c.start(process{words: []string{"sh", "-c", "sleep infinity & wait"}, files: l.outputs(nil), spaces: unix.CLONE_NEWPID})
-		if err != nil {
+		if err := l.startFirst(); err != nil {
 			return nil, err
 		}
 		l.tracer = newTracer(l.first) // until there is an agent
@@ -53,6 +53,20 @@ func (c *cell) born(volume string, beside bool, env ...string) (*life, error) {
 		}
 	}
 	return l, l.reborn()
+}
+
+// startFirst starts a PID 1 that reaps, and ends with this program.
+func (l *life) startFirst() error {
+	held, hold, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	l.hold = hold
+	l.first, err = l.cell.start(process{
+		words: []string{"sh", "-c", "read end <&3 & wait"}, files: append(l.outputs(nil), held), spaces: unix.CLONE_NEWPID,
+	})
+	return err
 }
 
 func (l *life) outputs(stdin *os.File) []*os.File { return []*os.File{stdin, l.log, l.log} }
@@ -169,8 +183,9 @@ func (l *life) end() error {
 	if l.notices != nil {
 		l.notices.Close()
 	}
-	l.pids.Close()
-	l.log.Close()
+	for _, file := range []*os.File{l.hold, l.pids, l.log} {
+		file.Close()
+	}
 	return errors.Join(err, os.RemoveAll(l.run))
 }
 
