@@ -23,7 +23,7 @@ type hostileWorld struct {
 
 func newHostileWorld(t *testing.T) *hostileWorld {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hostile") // a short name, for headers
+	dir, err := os.MkdirTemp("", "hostile") //nolint:usetesting // a short name, for headers
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	w := &hostileWorld{dir: dir, base: hostile.Base{Name: "demo", Version: "1.1.0", ERTS: "13.1.5", Kernel: "8.5.3", Stdlib: "4.2", Outside: filepath.Join(dir, "outside")}, image: image(t)}

@@ -67,7 +67,7 @@ type told struct{ Code, Message string }
 
 func newVerifier(t *testing.T) *verifier {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hostile") // a short name, for headers
+	dir, err := os.MkdirTemp("", "hostile") //nolint:usetesting // a short name, for headers
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,9 @@ func (t *tarball) content(content string) {
 }
 
 func (t *tarball) file(name, content string) { t.entry(header{kind: typeFile, name: name}, content) }
-func (t *tarball) dir(name string)           { t.header(header{kind: typeDir, name: name, mode: "0000755\x00"}) }
+
+func (t *tarball) dir(name string) { t.header(header{kind: typeDir, name: name, mode: "0000755\x00"}) }
+
 func (t *tarball) symlink(name, target string) {
 	t.header(header{kind: typeSymlink, name: name, link: target})
 }
