@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -71,7 +72,8 @@ func (l *life) startFirst() error {
 
 func (l *life) outputs(stdin *os.File) []*os.File { return []*os.File{stdin, l.log, l.log} }
 
-const threshold = `mount -t proc proc /proc && read go && exec "$0" run`
+// threshold gets a /proc of its PID namespace, and waits.
+var threshold = []string{"unshare", "--mount-proc", "sh", "-c", `read go && exec "$0" run`}
 
 // reborn starts the agent, the first one or another one in the same namespace.
 func (l *life) reborn() error {
@@ -81,9 +83,9 @@ func (l *life) reborn() error {
 	}
 	defer r.Close()
 	l.gate = w
-	p := process{words: []string{"sh", "-c", threshold, l.cell.agent}, env: l.environment(), files: l.outputs(r), spaces: unix.CLONE_NEWNS, pids: l.pids}
+	p := process{words: append(slices.Clone(threshold), l.cell.agent), env: l.environment(), files: l.outputs(r), pids: l.pids}
 	if !l.beside {
-		p.spaces |= unix.CLONE_NEWPID
+		p.spaces = unix.CLONE_NEWPID
 	}
 	pid, err := l.cell.start(p)
 	if err != nil {

@@ -32,8 +32,10 @@ func noPower() string {
 	if !known {
 		return "to know how to make " + fileSystem()
 	}
-	if _, err := exec.LookPath(maker.words[0]); err != nil {
-		return maker.words[0]
+	for _, tool := range []string{maker.words[0], "mount"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return tool
+		}
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		return "/dev/loop-control"
