@@ -62,7 +62,7 @@ var operations = []operation{
 	{"start what is spent", spent, (*run).startOnce},
 	{"remove from quarantine", quarantined, func(r *run) error { return r.v.Remove("1.1.0") }},
 	{"upgrade out of quarantine", quarantined, func(r *run) error {
-		return errors.Join(r.v.Begin(*opTo("1.1.0")), r.v.Link(r.w.image, "1.1.0"), r.commit("1.1.0"))
+		return errors.Join(r.v.Begin(*opTo("1.1.0")), r.v.Link(r.w.image, "1.1.0"), r.v.Commit(false), r.v.Finish())
 	}},
 }
 
