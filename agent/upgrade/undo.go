@@ -13,7 +13,7 @@ import (
 // fail ends an attempt that could not go on, in the state that the table has for it.
 func (a *attempt) fail(ctx context.Context, cause error) {
 	cause = a.because(ctx, cause)
-	a.littered = a.littered || !isRefusal(cause) // a disk that fails may not let go of what was just written
+	a.littered = true // a disk that fails, or is full, may not let go of what was just written
 	begun := a.state == Installing || a.state == Probation
 	if begun && !errors.Is(cause, errUntouched) {
 		a.revert(ctx, cause)

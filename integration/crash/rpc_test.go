@@ -73,6 +73,7 @@ func (f *flight) answered(c *call) {
 }
 
 func (f *flight) interrupt() {
+	f.struck = true
 	node := f.node()
 	switch {
 	case f.how == cutOff:

@@ -54,6 +54,7 @@ type flight struct {
 	count   int
 	chosen  func(*change) bool // instead of the number
 	hit     *change
+	struck  bool // it has been
 	changes []change
 	told    string // the kind of the last event
 	tried   bool   // the new release has run
@@ -151,6 +152,7 @@ func (f *flight) left(c *call) {
 }
 
 func (f *flight) strike(c *call) {
+	f.struck = true
 	switch f.fault {
 	case killAgent, killContainer:
 		if !f.after {
@@ -211,7 +213,7 @@ func (c *cell) shoot(l *life, s shot) (next *life, hit *change, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err = f.fly(); err == nil && f.hit == nil {
+	if err = f.fly(); err == nil && !f.struck { // the last change may be under way still when all is over
 		err = errBeyond
 	}
 	if err == nil {
