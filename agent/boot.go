@@ -36,7 +36,7 @@ func decideBoot(s volume.State, seed string, c Config) (decision, error) {
 	}
 	if s.Current == "" {
 		if seed == "" {
-			return d, fmt.Errorf("cannot boot: the volume is empty and the image brings no package")
+			return d, fmt.Errorf("cannot boot: the volume is empty, and the image has no package in %s (AGENT_SEED)", c.Seed)
 		}
 		d.seed, d.reason = true, "the volume is empty"
 		return d, nil

@@ -18,7 +18,7 @@ import (
 func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruling {
 	var r ruling
 	end.expect, end.script = k.prepared(node, end)
-	k.weigh(ctx, node, end)
+	gaveUp := k.weigh(ctx, node, end)
 	k.update(func() {
 		end.stopping, end.restart, end.protect, end.dump = ctx.Err() != nil, k.next, k.protected(), node.dumped
 		if node.up && time.Since(node.since) >= steadyTime {
@@ -28,9 +28,23 @@ func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruli
 		k.next = ""
 		r = k.schedule(end, rule(end, k.policy(node.version), k.config.RestartLimit))
 	})
+	r.reason = cmp.Or(gaveUp, reason(end))
 	k.tell(node, end, r)
 	return r
 }
+
+// reason is why a release boots after this end.
+func reason(end ending) string {
+	switch {
+	case end.restart != "":
+		return askedFor
+	case end.expect != "":
+		return "its upgrade restarts the emulator"
+	}
+	return "the node before it ended: " + end.String()
+}
+
+const askedFor = "a restart into it was asked for"
 
 // prepared is the release that the upgrade under way is to restart the emulator into, and the boot script that
 // release_handler has made for it. The node has asked for that, in order (release_handler: prepare_restart_new_emulator),

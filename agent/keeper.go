@@ -28,8 +28,11 @@ type keeper struct {
 	grace   context.Context    // of the node that is told to stop: done when its time is up early
 	hurry   context.CancelFunc // ends grace
 
-	// giveUp puts what is permanent into quarantine when it is spent; why is how its last boot ended. May be nil.
-	giveUp func(ctx context.Context, why string)
+	// giveUp puts what is permanent into quarantine when it is spent, and says for which reason another one boots then; why
+	// is how its last boot ended. May be nil.
+	giveUp func(ctx context.Context, why string) (reason string)
+	// booted is told what was launched after the first node, and why. May be nil.
+	booted func(version, reason string)
 
 	mu       sync.Mutex
 	node     *incarnation
@@ -67,7 +70,7 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 		}
 		if instead := k.instead(next.version); err != nil && instead != "" {
 			k.journal.log.Error(instead+" is booted instead", "err", err)
-			next = ruling{version: instead}
+			next = ruling{version: instead, reason: "in the place of " + next.version + ", which cannot be launched"}
 			continue
 		}
 		if err != nil {
@@ -90,7 +93,7 @@ func (k *keeper) asked(r ruling) ruling {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.next != "" {
-		r = ruling{action: bootNow, version: k.next}
+		r = ruling{action: bootNow, version: k.next, reason: askedFor}
 	}
 	return r
 }
@@ -154,6 +157,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	})
 	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
 		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
+	if r.reason != "" && k.booted != nil {
+		k.booted(version, r.reason)
+	}
 	if k.config.Restart == RestartUnset && k.policy(version) != RestartNever {
 		k.journal.note("restart.policy", "vm.args has -heart and AGENT_RESTART is unset: it is "+string(k.policy(version)), nil)
 	}

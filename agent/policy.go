@@ -88,6 +88,7 @@ type ruling struct {
 	script  string        // with which it boots, where that is not its own
 	delay   time.Duration // before that
 	why     string        // in words, for the operator
+	reason  string        // for which it boots
 }
 
 // rule decides what follows the node's end. It is pure.

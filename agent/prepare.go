@@ -24,7 +24,7 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 	if unusable != nil && a.volume.State().Current == "" {
 		return decision{}, unusable
 	}
-	a.keeper.giveUp = func(ctx context.Context, why string) { a.giveUp(ctx, image, seed, why) }
+	a.follow(image, seed)
 	d, err := a.decide(ctx, image, seed)
 	if err != nil {
 		return d, err
@@ -47,18 +47,28 @@ func (a *agent) prepare(ctx context.Context, image volume.Image) (decision, erro
 	return d, nil
 }
 
+// follow has the keeper's later decisions taken, and told, as the first one is.
+func (a *agent) follow(image volume.Image, seed seedPackage) {
+	a.keeper.giveUp = func(ctx context.Context, why string) string { return a.giveUp(ctx, image, seed, why) }
+	a.keeper.booted = func(version, reason string) { a.boot.Store(&decision{version: version, reason: reason}) }
+}
+
 // decide takes the decision. An upgrade that died, and a release that is spent, are over before it.
 func (a *agent) decide(ctx context.Context, image volume.Image, seed seedPackage) (decision, error) {
 	d, err := decideBoot(a.volume.State(), seed.digest, a.config)
 	if err == nil && d.reverted != nil {
 		a.revertDead(*d.reverted)
 	}
-	if err != nil || d.spent == "" || !a.giveUp(ctx, image, seed, "") {
+	if err != nil || d.spent == "" {
+		return d, err
+	}
+	instead := a.giveUp(ctx, image, seed, "")
+	if instead == "" {
 		return d, err
 	}
 	next, err := decideBoot(a.volume.State(), seed.digest, a.config)
 	if err == nil && !next.seed {
-		next.reason = fmt.Sprintf("in the place of %s, which was given up", d.spent)
+		next.reason = instead
 	}
 	return next, err
 }
@@ -191,7 +201,11 @@ func (a *agent) complete(ctx context.Context, d *decision, image volume.Image, s
 		}
 		return nil
 	}
-	return errors.Join(errs...)
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w; %w", all, err)
+	}
+	return all
 }
 
 func (a *agent) giveWay(d *decision, version string, why error) {

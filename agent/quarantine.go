@@ -26,13 +26,13 @@ func spent(s volume.State, attempts int) string {
 	return ""
 }
 
-// giveUp puts the current release into quarantine when it is spent, and another one can boot. why is how its last boot
-// ended, where that is known.
-func (a *agent) giveUp(ctx context.Context, image volume.Image, seed seedPackage, why string) bool {
+// giveUp puts the current release into quarantine when it is spent, and another one can boot; the reason for that one is
+// empty otherwise. why is how the last boot ended, where that is known.
+func (a *agent) giveUp(ctx context.Context, image volume.Image, seed seedPackage, why string) (reason string) {
 	s := a.volume.State()
 	version := spent(s, a.config.BootAttempts)
 	if version == "" {
-		return false
+		return ""
 	}
 	for _, instead := range s.Fallbacks(version) {
 		if err := a.makeWhole(ctx, instead, image, seed); err != nil {
@@ -43,16 +43,16 @@ func (a *agent) giveUp(ctx context.Context, image volume.Image, seed seedPackage
 	}
 	a.journal.note("release.spent", fmt.Sprintf("%s; there is no release before it that can boot instead", neverRan(s.Releases[version], why)),
 		map[string]any{"version": version, "boots": s.Releases[version].Boots})
-	return false
+	return ""
 }
 
 // quarantine records that a release was given up, and tells it.
-func (a *agent) quarantine(version, instead, why string) bool {
+func (a *agent) quarantine(version, instead, why string) (reason string) {
 	r := a.volume.State().Releases[version]
 	failure := volume.Failure{Reason: neverRan(r, why), At: time.Now().UTC()}
 	if err := a.volume.Quarantine(version, instead, failure); err != nil {
 		a.log.Error("cannot put "+version+" into quarantine", "err", err)
-		return false
+		return ""
 	}
 	a.journal.record(api.Event{
 		Time: time.Now(), Kind: "release.quarantined", Message: fmt.Sprintf("%s: it is given up, and %s boots instead", failure.Reason, instead),
@@ -62,8 +62,7 @@ func (a *agent) quarantine(version, instead, why string) bool {
 			Hint: fmt.Sprintf("agent upgrade with its package, or agent rollback %s, tries it again; agent remove %s takes it away", version, version),
 		},
 	})
-	a.boot.Store(&decision{version: instead, reason: fmt.Sprintf("in the place of %s, which was given up", version)})
-	return true
+	return fmt.Sprintf("in the place of %s, which was given up", version)
 }
 
 func neverRan(r volume.Release, why string) string {
@@ -110,11 +109,12 @@ func (k *keeper) isProving(node *incarnation) bool {
 	return runs == node.booted && k.volume.State().Releases[runs].Unproven
 }
 
-// weigh settles what the boot of an unproven release counts for, when its node has ended.
-func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) {
+// weigh settles what the boot of an unproven release counts for, when its node has ended. Where it was given up, the reason
+// is for which another one boots.
+func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) (gaveUp string) {
 	s := k.volume.State()
 	if node.booted != s.Current || !s.Releases[node.booted].Unproven {
-		return
+		return ""
 	}
 	k.mu.Lock()
 	up, asked, upgrading := node.up, ctx.Err() != nil || k.next != "", k.protect != ""
@@ -126,6 +126,7 @@ func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) {
 		}
 	case asked || upgrading || k.giveUp == nil: // the next start sees to it
 	default:
-		k.giveUp(ctx, end.String())
+		return k.giveUp(ctx, end.String())
 	}
+	return ""
 }

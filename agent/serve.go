@@ -34,7 +34,7 @@ func (a *agent) Status() api.Status {
 	s := api.Status{
 		Release: describeRelease(release, state, release.Version),
 		Node:    node,
-		Volume:  api.Volume{Root: a.volume.Root(), Current: state.Current, Previous: state.Previous},
+		Volume:  api.Volume{Root: a.volume.Root(), Current: state.Current, Previous: state.RollbackTarget()},
 		Upgrade: a.engine.Current(),
 		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans()},
 	}

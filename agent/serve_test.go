@@ -51,8 +51,8 @@ func TestArgumentsMayEndWithAPeriod(t *testing.T) {
 
 func TestAnUpgradeWhosePackageIsOnTheWayLeadsNowhereYet(t *testing.T) {
 	for want, u := range map[string]api.Upgrade{
-		"7 from 1.0.0 is requested, its package is on the way": {ID: "7", State: "requested", From: "1.0.0"},
-		"7 from 1.0.0 to 1.1.0 is checked":                     {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
+		"7 from 1.0.0 is under way: requested, its package is coming": {ID: "7", State: "requested", From: "1.0.0"},
+		"7 from 1.0.0 to 1.1.0 is under way: checked":                 {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
 	} {
 		if got := u.String(); got != want {
 			t.Errorf("got %q", got)

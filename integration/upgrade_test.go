@@ -140,7 +140,7 @@ func TestABusyAgentSaysWithWhat(t *testing.T) {
 		go func() { first <- s.Upgrade(s.Package(images.Second), "--settle", "5s") }()
 		s.AwaitEvent("node.installed")
 		second := s.Upgrade(s.Package(images.Third))
-		if second.Status != 11 || !strings.Contains(second.Stderr, "from 1.0.0 to 1.1.0 is probation") {
+		if second.Status != 11 || !strings.Contains(second.Stderr, "from 1.0.0 to 1.1.0 is under way: probation") {
 			t.Errorf("exit status %d\n%s", second.Status, second.Stderr)
 		}
 		s.Ends(<-first, 0)

@@ -76,6 +76,15 @@ func (s *State) avoidQuarantine() {
 	}
 }
 
+// RollbackTarget is where a rollback leads that names no version. After a rollback there is none: what was left by it is newer,
+// and one that is asked for twice, because an answer was lost, must not lead back there.
+func (s State) RollbackTarget() string {
+	if s.Releases[s.Previous].Unpacked.After(s.Releases[s.Current].Unpacked) {
+		return ""
+	}
+	return s.Previous
+}
+
 // Quarantined tells whether the release of this version was given up.
 func (s State) Quarantined(version string) bool {
 	digest := s.Failed[version].Package

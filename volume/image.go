@@ -82,7 +82,7 @@ func (i Image) lacks(p part) error {
 	case len(versions) == 0:
 		return refuse(NeedsImage, "it needs %s-%s, which neither the package nor the image has", p.name, p.version)
 	}
-	return refuse(NeedsImage, "it needs %s-%s, the image %s: it needs a new image", p.name, p.version, has)
+	return refuse(NeedsImage, "it needs %s-%s, the image %s: only another image can run it", p.name, p.version, has)
 }
 
 func (i Image) versions(name string) []string {

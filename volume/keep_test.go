@@ -193,7 +193,7 @@ func TestLinkFollowsTheImage(t *testing.T) {
 	must(t, os.Rename(newer.OTPRoot+"/lib/kernel-8.5.3", newer.OTPRoot+"/lib/kernel-9.1"))
 	err := v.Link(newer, "1.0.0")
 	refusal := refusedWith(t, err, NeedsImage)
-	want := "cannot use demo 1.0.0: it needs kernel-8.5.3, the image has kernel-9.1: it needs a new image"
+	want := "cannot use demo 1.0.0: it needs kernel-8.5.3, the image has kernel-9.1: only another image can run it"
 	if refusal.Error() != want {
 		t.Errorf("got  %v\nwant %s", refusal, want)
 	}

@@ -36,7 +36,7 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("another agent holds it: %s", e.Holder)
+	return fmt.Sprintf("another agent holds it, and must stop first: %s", e.Holder)
 }
 
 // Lock takes the flock, or tells who has it. The kernel gives it back with the holder's last descriptor, so there are no

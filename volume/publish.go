@@ -33,6 +33,15 @@ func (s *Staged) Publish(image Image) (Release, error) {
 	return v.release(s.Release.Version), nil
 }
 
+// Conflict is a *PackageError where the volume has a release of the same version with other content.
+func (s *Staged) Conflict() error {
+	existing, known := s.volume.State().Releases[s.Release.Version]
+	if !known {
+		return nil
+	}
+	return s.sameAs(existing)
+}
+
 // sameAs compares with a release of the same version. Packages of the same files may differ in their bytes.
 func (s *Staged) sameAs(existing Release) error {
 	if existing.Package == s.Release.Package {

@@ -22,6 +22,9 @@ func (v *Volume) Remove(version string) error {
 			return fmt.Errorf("it is %s", why)
 		}
 		delete(s.Releases, version)
+		if version == s.Previous {
+			s.Previous = ""
+		}
 		if !r.Permanent.IsZero() {
 			s.rememberRemoved(r.Package)
 		}
@@ -43,7 +46,7 @@ func (s State) keeps(version string) string {
 	switch {
 	case version == s.Current:
 		return "the release that boots"
-	case version == s.Previous:
+	case version == s.RollbackTarget():
 		return "where a rollback leads"
 	case s.Operation != nil && (version == s.Operation.To || version == s.Operation.From):
 		return "part of the " + s.Operation.Kind + " under way"
@@ -120,6 +123,9 @@ func (v *Volume) forgetUnborn() ([]string, error) {
 	return nil, v.update(func(s *State) error {
 		for _, version := range unborn {
 			delete(s.Releases, version)
+			if version == s.Previous {
+				s.Previous = ""
+			}
 		}
 		return nil
 	})

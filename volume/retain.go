@@ -46,7 +46,7 @@ func (s State) surplus(keep Keep, inUse string, sizes usage) Surplus {
 		return keep.Releases > 0 && len(left) > keep.Releases || keep.Bytes > 0 && bytes > 0, bytes
 	}
 	for _, r := range s.oldestFirst() {
-		if much, _ := over(); !much || r.Version == inUse || s.keeps(r.Version) != "" {
+		if much, _ := over(); !much || r.Version == inUse || r.Version == s.Previous || s.keeps(r.Version) != "" {
 			continue
 		}
 		delete(left, r.Version)

@@ -145,7 +145,7 @@ type Restarts struct {
 type Volume struct {
 	Root     string `json:"root"`
 	Current  string `json:"current"`            // boots after a restart
-	Previous string `json:"previous,omitempty"` // where a rollback goes
+	Previous string `json:"previous,omitempty"` // where a rollback leads that names no version; empty after a rollback
 }
 
 // Boot is the decision that the agent took when it started.
@@ -165,9 +165,9 @@ type Upgrade struct {
 // String is what an operator reads of it.
 func (u Upgrade) String() string {
 	if u.To == "" {
-		return fmt.Sprintf("%s from %s is %s, its package is on the way", u.ID, u.From, u.State)
+		return fmt.Sprintf("%s from %s is under way: %s, its package is coming", u.ID, u.From, u.State)
 	}
-	return fmt.Sprintf("%s from %s to %s is %s", u.ID, u.From, u.To, u.State)
+	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, u.To, u.State)
 }
 
 // Agent is the agent itself.

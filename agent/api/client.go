@@ -141,10 +141,10 @@ func (c *Client) follow(r *http.Request, on func(Event)) (Result, error) {
 		}
 		on(e)
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return Result{}, fmt.Errorf("cannot follow the upgrade: %w", err)
 	}
-	return Result{}, errors.New("cannot follow the upgrade: the agent closed the stream before its result")
+	return Result{}, errors.New("cannot follow the upgrade: the agent ended, or closed the stream before its result")
 }
 
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {

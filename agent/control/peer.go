@@ -28,7 +28,7 @@ func (p Policy) check(peer *unix.Ucred, err error) error {
 	case err != nil:
 		return fmt.Errorf("cannot tell who asks: %w", err)
 	case peer.Pid == 0:
-		return errors.New("the request comes from another PID namespace")
+		return errElsewhere
 	case peer.Uid == 0 || peer.Uid == p.Own || slices.Contains(p.UID, peer.Uid):
 		return nil
 	}
@@ -83,6 +83,8 @@ func (g *guest) Close() error {
 	return g.Conn.Close()
 }
 
+var errElsewhere = errors.New("the request comes from another PID namespace")
+
 type guestKey struct{}
 
 func withGuest(ctx context.Context, c net.Conn) context.Context {
@@ -98,10 +100,14 @@ func forbidden(ctx context.Context) *api.Error {
 	if refused == nil {
 		return nil
 	}
-	return &api.Error{
+	e := &api.Error{
 		Code: api.CodeForbidden, Message: fmt.Sprintf("cannot answer: %v", refused),
 		Hint: "AGENT_ALLOW_UIDS names more users that may ask",
 	}
+	if errors.Is(refused, errElsewhere) {
+		e.Hint = "ask from within the container (docker exec), or share its PID namespace"
+	}
+	return e
 }
 
 func peerOf(c net.Conn) (*unix.Ucred, error) {

@@ -182,7 +182,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 func (s *server) history(w http.ResponseWriter, r *http.Request) {
 	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
 	if r.URL.Query().Has("limit") && (err != nil || limit < 0) {
-		fail(w, &api.Error{Code: api.CodeBadRequest, Message: "cannot read limit: it is no number"})
+		fail(w, &api.Error{Code: api.CodeBadRequest, Message: "cannot read limit: it is no number of events, 0 or more"})
 		return
 	}
 	events, err := s.agent.History(limit)

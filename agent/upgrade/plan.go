@@ -25,6 +25,9 @@ type plan struct {
 // plan finds the way from what runs to what the package holds, before anything is published.
 func (a *attempt) plan(context.Context) error {
 	if a.to == a.from {
+		if err := a.staged.Conflict(); err != nil {
+			return err
+		}
 		return refuse("already-installed", "cannot upgrade to %s: it is what runs", a.describeRelease(a.to))
 	}
 	if err := a.checkOrder(); err != nil {
@@ -53,7 +56,7 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 	case req.Version == "" && target.Unpacked.After(s.Releases[a.from].Unpacked):
 		// Asked for again, after an answer that did not arrive, it would lead back into what was left.
 		e := refuse("already-rolled-back", "cannot roll back: %s was rolled back to from %s already", a.describeRelease(a.from), version)
-		e.Hint = "agent rollback " + version + " goes there all the same; agent releases lists them all"
+		e.Hint = "agent rollback " + version + " goes there all the same, agent rollback VSN to any other that agent releases lists"
 		return e
 	}
 	a.target(target)

@@ -63,7 +63,7 @@ func (a *attempt) removable(version string) (volume.Release, error) {
 		e = refuse(api.CodeReleaseCurrent, "cannot remove %s %s: it runs", r.Name, version)
 	case version == s.Current:
 		e = refuse(api.CodeReleasePermanent, "cannot remove %s %s: it is what boots", r.Name, version)
-	case version == s.Previous:
+	case version == s.RollbackTarget():
 		e = refuse(api.CodeRollbackTarget, "cannot remove %s %s: it is where a rollback leads", r.Name, version)
 	default:
 		return r, nil

@@ -40,6 +40,8 @@ func (a *attempt) because(ctx context.Context, err error) error {
 	switch {
 	case a.nodeEnded():
 		return fmt.Errorf("%w: %w", errNodeEnded, err)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return errStopping
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", errStopping, err)
 	}

@@ -132,6 +132,9 @@ its end. It is kept on the volume.
 ` + exitHelp,
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usageError{fmt.Errorf("cannot tell %d events: -n is 0 or more", limit)}
+			}
 			events, err := c.client().History(cmd.Context(), limit)
 			if err != nil || c.json {
 				return c.give(events, err)

@@ -35,8 +35,10 @@ func (c *cli) upgradeCommand() *cobra.Command {
 the running release, installs it with OTP's release_handler, watches it, and makes it permanent. When it does
 not go well the old release runs on, or runs again. A - reads the package from standard input.
 
-A release that needs a restart, because its relup restarts the emulator or because it has none, is refused unless
+A release that needs a restart is refused, with 5 where its relup restarts the emulator and with 3 where it has none, unless
 --restart allows it: the node is restarted into the new release on trial, and its connections and state end.
+
+Once the package has come, the end of this command ends nothing: agent status shows how the upgrade goes.
 
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
 
@@ -110,17 +112,25 @@ func (c *cli) open(path string) (io.ReadCloser, error) {
 	if path == "-" {
 		return c.openStdin()
 	}
-	return openPackage(path)
+	file, err := openPackage(path)
+	if err != nil {
+		e := &api.Error{Code: codeNoPackage, Message: err.Error(), State: "nothing was changed"}
+		if errors.Is(err, fs.ErrNotExist) {
+			e.Hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE"
+		}
+		return nil, e
+	}
+	return file, nil
 }
 
 func openPackage(path string) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %v", err), State: "nothing was changed"}
+		return nil, fmt.Errorf("cannot read the package: %w", err)
 	}
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		file.Close()
-		return nil, &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %s is a directory", path), State: "nothing was changed"}
+		return nil, fmt.Errorf("cannot read the package: %s is a directory", path)
 	}
 	return file, nil
 }

@@ -80,6 +80,9 @@ EXIT STATUS
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			config, err := agent.ConfigFrom(c.env)
+			if err == nil && given[0] == "-" {
+				err = errors.New("cannot verify standard input: a package is read twice, so it must be a file")
+			}
 			if err != nil {
 				return usageError{err}
 			}
@@ -140,7 +143,7 @@ func (v *verified) authenticate(ctx context.Context, policy trust.Policy, flags 
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return &api.Error{Code: codeNoPackage, Message: fmt.Sprintf("cannot read the package: %s is no file", v.Package)}
+		return fmt.Errorf("cannot read the package: %s is no file", v.Package)
 	case info.Size() > limits.PackageBytes:
 		return limits.TooLarge()
 	}
@@ -233,7 +236,7 @@ func (v verified) tell(out io.Writer) {
 	fmt.Fprintf(w, "erts\t%s, %s\n", v.Release.ERTS, from)
 	fmt.Fprintf(w, "relup\t%s\n", printable(v.Relup.String()))
 	if len(v.Skipped) > 0 {
-		fmt.Fprintf(w, "left out\t%q have no place on a volume\n", v.Skipped)
+		fmt.Fprintf(w, "left out\t%s: no place on a volume\n", printable(strings.Join(v.Skipped, ", ")))
 	}
 	switch {
 	case v.Volume == nil:

@@ -26,7 +26,11 @@ func restarted(s *ship.Ship, count int) api.Restarts {
 		return nil
 	}))
 	s.Serves(images.Seed)
-	return s.Status().Node.Restarts
+	status := s.Status()
+	if want := "the node before it ended: " + status.Node.Restarts.Last; status.Boot.Reason != want {
+		s.T.Errorf("it was booted for %q, not %q", status.Boot.Reason, want)
+	}
+	return status.Node.Restarts
 }
 
 // processes are the programs that run in the container, by their files.
