@@ -74,6 +74,7 @@ bin/golangci-lint:
 
 bench: images-$(OTP) ## the comparisons of docs/benchmarks.md; see there for each command
 	$(GO) run ./bench/upgrade -otp $(OTP)
+	$(GO) run ./bench/unpack
 	$(GO) run ./bench/init -otp $(OTP)
 
 clean:
