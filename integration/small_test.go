@@ -33,8 +33,13 @@ func TestAnUpgradeOnAVolumeThatIsTooSmallLeavesTheOldRelease(t *testing.T) {
 			leave int64
 			take  func(leave int64)
 		}{
-			{"files", 0, filler.files}, {"files", 3, filler.files}, {"files", 8, filler.files},
-			{"bytes", 0, filler.bytes}, {"bytes", 32 << 10, filler.bytes}, {"bytes", 64 << 10, filler.bytes}, {"bytes", 128 << 10, filler.bytes},
+			{"files", 0, filler.files},
+			{"files", 3, filler.files},
+			{"files", 8, filler.files},
+			{"bytes", 0, filler.bytes},
+			{"bytes", 32 << 10, filler.bytes},
+			{"bytes", 64 << 10, filler.bytes},
+			{"bytes", 128 << 10, filler.bytes},
 			{"bytes", 4 << 20, filler.bytes},
 		} {
 			node := s.Status().Node

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"theseus/rpc/term"
 )
@@ -72,6 +73,9 @@ func parseEdges(t term.Term) ([]RelupEdge, error) {
 		if !isText || !isList {
 			return nil, errors.New("an element is not {Version, Descr, Instructions}")
 		}
+		if slices.ContainsFunc(instructions, isNoInstruction) {
+			return nil, errors.New("an instruction is neither a tuple nor an atom")
+		}
 		descr, isText := term.AsString(tuple[1])
 		if !isText {
 			descr = term.Format(tuple[1])
@@ -79,6 +83,14 @@ func parseEdges(t term.Term) ([]RelupEdge, error) {
 		edges = append(edges, RelupEdge{Version: version, Descr: descr, Instructions: instructions})
 	}
 	return edges, nil
+}
+
+func isNoInstruction(t term.Term) bool {
+	switch t.(type) {
+	case term.Tuple, term.Atom:
+		return false
+	}
+	return true
 }
 
 // Relup reads the relup of a published release; nil when it has none.
