@@ -24,6 +24,9 @@ func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruli
 		if node.up && time.Since(node.since) >= steadyTime {
 			k.row, k.first = 0, ""
 		}
+		if gaveUp != "" { // what boots now has failed no time yet, and is what was chosen last
+			k.row, k.first, k.gaveWay = 0, "", standIn{}
+		}
 		end.restarts = k.row
 		k.next = ""
 		r = k.schedule(end, rule(end, k.policy(node.version), k.config.RestartLimit))

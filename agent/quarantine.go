@@ -83,8 +83,9 @@ func (k *keeper) countBoot(version string) {
 
 // prove waits until the release that was booted has run well, and notes that. ctx ends with the node.
 func (k *keeper) prove(ctx context.Context, node *incarnation) {
+	wait := k.config.Settle
 	for k.isProving(node) {
-		settled := time.NewTimer(k.config.Settle)
+		settled := time.NewTimer(wait)
 		select {
 		case <-settled.C:
 		case <-ctx.Done():
@@ -92,10 +93,13 @@ func (k *keeper) prove(ctx context.Context, node *incarnation) {
 			return
 		}
 		if node.isUp(ctx) == nil && k.isProving(node) {
-			if err := k.volume.Prove(node.booted); err != nil {
-				k.journal.log.Error("cannot note that "+node.booted+" has run well", "err", err)
+			err := k.volume.Prove(node.booted)
+			if err == nil {
+				return
 			}
-			return
+			k.journal.log.Error("cannot note that "+node.booted+" has run well; it is tried again", "err", err)
+			wait = max(wait, time.Minute)
+			continue
 		}
 		if node.awaitUp(ctx) != nil {
 			return
@@ -126,7 +130,13 @@ func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) (gave
 		}
 	case asked || upgrading || k.giveUp == nil: // the next start sees to it
 	default:
-		return k.giveUp(ctx, end.String())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			gaveUp = k.giveUp(ctx, end.String()) // which may have to restore the other one
+		}()
+		k.beat(context.WithoutCancel(ctx), done)
+		return gaveUp
 	}
 	return ""
 }

@@ -62,6 +62,7 @@ func TestANewlyPermanentReleaseThatNeverBootsGivesWayToTheOneBefore(t *testing.T
 		t.Run(string(policy), func(t *testing.T) {
 			k, a := committed(t, map[string]string{"1.0.0": "exit 0", "1.1.0": "exit 7"})
 			k.config.Restart = policy
+			k.config.RestartLimit = 2 // that many restarts in a row are one release's, and what boots instead begins anew
 			statuses := []int{0}
 			if policy == RestartNever {
 				statuses = []int{7, 7, 7, 0}
@@ -180,6 +181,19 @@ func TestARebuiltImageDoesNotBootWhatIsInQuarantine(t *testing.T) {
 		if err != nil || d.version != "0.9.0" || !a.volume.State().Quarantined("1.0.0") {
 			t.Errorf("%+v boots, %v", d, err)
 		}
+	}
+}
+
+// TestARebuiltImageDoesNotBeginTheCountAnew where it is booted each time, and what is permanent is its release.
+func TestARebuiltImageDoesNotBeginTheCountAnew(t *testing.T) {
+	again := demo("1.0.0", "exit 7")
+	again["bin/demo"] = "is never unpacked"
+	a := spentWith(t, again, SeedImage)
+	if d, err := a.prepare(t.Context(), volume.Image{}); err != nil || d.version != "1.0.0" {
+		t.Errorf("%+v boots, %v", d, err)
+	}
+	if r := a.volume.State().Releases["1.0.0"]; r.Boots != a.config.BootAttempts {
+		t.Errorf("%d boots are counted", r.Boots)
 	}
 }
 

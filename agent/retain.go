@@ -10,11 +10,19 @@ import (
 
 // Remove takes a release off the volume. Before the boot is decided nobody knows which one is needed.
 func (a *agent) Remove(ctx context.Context, version string) (api.Removed, error) {
-	if a.boot.Load() == nil {
-		return api.Removed{}, &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cannot remove %s: what boots is not decided yet", version)}
+	if err := a.undecided("remove " + version); err != nil {
+		return api.Removed{}, err
 	}
 	removed, err := a.engine.Remove(ctx, version)
 	return removed, a.busy(err)
+}
+
+// undecided refuses what would meet the start of the agent, which looks through the volume as if nobody else were at work there.
+func (a *agent) undecided(what string) error {
+	if a.boot.Load() != nil {
+		return nil
+	}
+	return &api.Error{Code: api.CodeBusy, Message: fmt.Sprintf("cannot %s: what boots is not decided yet", what), Hint: "ask again in a moment"}
 }
 
 // retain removes the releases that need not stay, before the node is launched: the limits may be new, or a crash has

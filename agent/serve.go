@@ -125,11 +125,17 @@ func (a *agent) Stop() {
 // Upgrade hands the request to the engine. From the moment that the package is received it lives as long as
 // the agent, not as the caller.
 func (a *agent) Upgrade(caller context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	if err := a.undecided("begin the upgrade"); err != nil {
+		return err
+	}
 	return a.busy(a.engine.Upgrade(a.upgrades, caller, req, pkg, on))
 }
 
 // Rollback is an upgrade to a release that is on the volume.
 func (a *agent) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
+	if err := a.undecided("begin the rollback"); err != nil {
+		return err
+	}
 	return a.busy(a.engine.Rollback(a.upgrades, req, on))
 }
 

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +58,20 @@ func TestAnUpgradeWhosePackageIsOnTheWayLeadsNowhereYet(t *testing.T) {
 	} {
 		if got := u.String(); got != want {
 			t.Errorf("got %q", got)
+		}
+	}
+}
+
+func TestNothingBeginsBeforeTheBootIsDecided(t *testing.T) {
+	a := &agent{}
+	_, removed := a.Remove(t.Context(), "1.0.0")
+	for what, err := range map[string]error{
+		"remove":   removed,
+		"upgrade":  a.Upgrade(t.Context(), api.UpgradeRequest{}, nil, nil),
+		"rollback": a.Rollback(t.Context(), api.RollbackRequest{}, nil),
+	} {
+		if e := new(api.Error); !errors.As(err, &e) || e.Code != api.CodeBusy || !strings.Contains(e.Message, "what boots is not decided yet") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

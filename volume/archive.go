@@ -91,7 +91,7 @@ func (i *inflated) Read(p []byte) (int, error) {
 	if i.n > i.limits.UnpackedBytes {
 		return n, i.limits.unpacksTooLarge()
 	}
-	if i.n > freeRatioBytes && i.n > i.limits.Ratio*i.source.n.Load() {
+	if i.n > freeRatioBytes && i.n/i.limits.Ratio > i.source.n.Load() {
 		return n, refuse(TooLarge, "the package unpacks to more than %d times its size", i.limits.Ratio)
 	}
 	return n, err

@@ -128,7 +128,7 @@ func (s *Staged) checkText(name string) error {
 		return nil
 	}
 	e := s.entries[i]
-	limit := s.volume.Limits.TextBytes
+	limit := s.limits.TextBytes
 	s.texts += e.Size
 	switch {
 	case !e.Mode.IsRegular():

@@ -26,9 +26,17 @@ func (c *code) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// holdsCode tells whether a file is a program of the ERTS, or a module that a boot may load.
+// programs are those of the ERTS without which no node boots. Others may be for whoever debugs one.
+var programs = []string{"beam.smp", "erlexec", "erl_child_setup", "inet_gethost"}
+
+// holdsCode tells whether a file is such a program, or a module that a boot may load.
 func holdsCode(name string) bool {
-	return strings.HasPrefix(name, ertsPrefix) && path.Base(path.Dir(name)) == "bin" || path.Ext(name) == ".beam"
+	dir, file := path.Split(name)
+	dir = path.Base(dir)
+	if strings.HasPrefix(name, ertsPrefix) {
+		return dir == "bin" && slices.Contains(programs, file)
+	}
+	return path.Ext(file) == ".beam" && (dir == "ebin" || dir == "consolidated")
 }
 
 // note looks at the file that was read, and forgets it.

@@ -287,3 +287,15 @@ func TestLinksIntoTheImageStayWhenAPackageBringsTheSame(t *testing.T) {
 	must(t, err)
 	must(t, v.Verify("1.1.0"))
 }
+
+// TestWhatWasAcceptedIsRestoredWhateverTheLimitsAreNow: its MANIFEST proves what it is.
+func TestWhatWasAcceptedIsRestoredWhateverTheLimitsAreNow(t *testing.T) {
+	v := open(t, t.TempDir())
+	publish(t, v, full("1.0.0"))
+	write(t, v.Path("releases/1.0.0/sys.config"), "[].% damaged")
+	v.Limits = Limits{PackageBytes: 1, UnpackedBytes: 1, Entries: 1, Depth: 1, NameBytes: 1, NamesBytes: 1, Ratio: 1, TextBytes: 1}
+	if damage, err := v.Repair("1.0.0"); err != nil || damage == nil {
+		t.Errorf("the damage was %v, and is: %v", damage, err)
+	}
+	must(t, v.Verify("1.0.0"))
+}

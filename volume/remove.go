@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Remove forgets a release and deletes what no other one needs. It refuses the current release, the previous
-// one, and the target or origin of an operation. A crash after the record was written leaves debris that
+// Remove forgets a release and deletes what no other one needs. It refuses the current release, the one
+// where a rollback leads, and the target or origin of an operation. A crash after the record was written leaves debris that
 // Recover collects.
 func (v *Volume) Remove(version string) error {
 	v.work.Lock()

@@ -21,6 +21,7 @@ type Staged struct {
 
 	volume  *Volume
 	pkg     Package
+	limits  Limits
 	dir     string
 	entries []entry // sorted, with paths as they will be on the volume
 	code    code
@@ -40,11 +41,11 @@ func (v *Volume) Stage(ctx context.Context, pkg Package, name string, progress f
 
 // stage is an empty one for a package. The trees that are present will not be written to it.
 func (v *Volume) stage(pkg Package, present map[string]bool) *Staged {
-	return &Staged{volume: v, pkg: pkg, dir: v.agentPath("stage", v.newID()), present: present}
+	return &Staged{volume: v, pkg: pkg, limits: v.Limits, dir: v.agentPath("stage", v.newID()), present: present}
 }
 
-// treesThatStay are the applications and ERTSs, links into the image included, of the releases that Remove refuses:
-// those of any other one may be gone before the publication.
+// treesThatStay are the applications and ERTSs, links into the image included, of what boots and of what booted before: those of
+// any other one may be gone before the publication.
 func (v *Volume) treesThatStay() map[string]bool {
 	trees := map[string]bool{}
 	state := v.State()
@@ -91,7 +92,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 	}
 	defer dir.Close()
 	u := &unpacker{
-		limits: s.volume.Limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
+		limits: s.limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
 		present: s.present, lean: s.volume.lean, names: map[string]int{}, skipped: map[string]bool{},
 	}
 	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)
@@ -159,7 +160,7 @@ func (s *Staged) source(name string) string {
 
 // Relup is how to get to the release and back; nil when the package has none.
 func (s *Staged) Relup() (*Relup, error) {
-	r, err := readRelup(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version)), s.volume.Limits.TextBytes)
+	r, err := readRelup(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version)), s.limits.TextBytes)
 	return r, about(s.Release.title(), err)
 }
 

@@ -193,6 +193,9 @@ func (v *Volume) Abort(failed *Failure) error {
 		if failed != nil {
 			before, why := s.Failed[s.Operation.To], *failed
 			why.Boots, why.Package = before.Boots, before.Package
+			if before.Package != "" {
+				why.At = before.At // since when it is in quarantine
+			}
 			s.Failed[s.Operation.To] = why
 		}
 		s.Operation = nil

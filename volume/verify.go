@@ -65,7 +65,9 @@ func (v *Volume) restore(r Release) error {
 	if err != nil {
 		return err
 	}
-	s, err := v.stage(Package{Digest: r.Package, Size: info.Size()}, nil).fill(context.Background(), r.Name, nil)
+	stage := v.stage(Package{Digest: r.Package, Size: info.Size()}, nil)
+	stage.limits = unlimited // it was within those of its time
+	s, err := stage.fill(context.Background(), r.Name, nil)
 	if err != nil {
 		return err
 	}

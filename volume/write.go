@@ -139,7 +139,7 @@ func follow(targets map[string]string, name string) (string, bool) {
 func (u *unpacker) addHardLink(name, target string) error {
 	at, seen := u.names[strings.TrimPrefix(target, "./")]
 	if !seen || at < 0 || treeOf(u.entries[at].Path) != treeOf(name) {
-		return refuse(UnsafeEntry, "the package holds a hard link to what is no file before it in %s: %q to %.200q", treeOf(name), name, target)
+		return refuse(UnsafeEntry, "the package holds a hard link to what is no file before it in %s, %q to %.200q: tar --hard-dereference writes files instead", treeOf(name), name, target)
 	}
 	if err := u.makeDirs(path.Dir(name)); err != nil {
 		return err

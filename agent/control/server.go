@@ -11,6 +11,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -78,6 +80,9 @@ func Serve(ctx context.Context, l *Socket, policy Policy, agent Agent, log *slog
 		fresh := <-next
 		switch {
 		case errors.Is(err, http.ErrServerClosed):
+			if fresh != nil {
+				fresh.Close()
+			}
 			<-closed
 			return nil
 		case fresh == nil:
@@ -101,6 +106,7 @@ func (s *server) replacement(ctx context.Context, l *Socket) *Socket {
 		if !l.gone() {
 			continue
 		}
+		_ = os.MkdirAll(filepath.Dir(l.path), 0o711) // it may be gone as well; Listen says so
 		fresh, err := Listen(ctx, l.path)
 		if err == nil {
 			s.log.Warn("the control socket was taken away, and is made anew", "path", l.path)

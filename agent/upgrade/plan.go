@@ -61,7 +61,11 @@ func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error
 	}
 	a.target(target)
 	relup, err := a.Volume.Relup(version)
-	if err != nil {
+	switch {
+	case err != nil && a.mayRestart: // a restart needs none, and one that is damaged is restored before it
+		a.planCold()
+		return nil
+	case err != nil:
 		return err
 	}
 	return a.planWay(relup)

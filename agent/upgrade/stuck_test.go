@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"os"
 	"testing"
 	"testing/synctest"
 
@@ -18,4 +19,18 @@ func TestARollbackThatMayRestartIsNotRefusedByANodeThatIsStuck(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestARollbackThatMayRestartNeedsNoRelup, not even one that can be read.
+func TestARollbackThatMayRestartNeedsNoRelup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("1.0.0", ""), demo("1.1.0", "1.0.0"))
+		if err := os.WriteFile(s.volume.Path("releases/1.0.0/relup"), []byte("{"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.rollback(api.RollbackRequest{Restart: true})
+		if end := s.history[len(s.history)-1]; end.Kind != "rollback.committed" {
+			t.Errorf("it ends with %+v", end)
+		}
+	})
 }
