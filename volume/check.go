@@ -201,7 +201,7 @@ func parseConfig(text []byte) error {
 // isConfigItem accepts {App, [Params]} and the name of another file to include (kernel: config(4)).
 func isConfigItem(t term.Term) bool {
 	if _, isText := t.(term.String); isText {
-		return true
+		return strings.HasPrefix(term.Format(t), `"`) // one with control characters names no file
 	}
 	pair, ok := t.(term.Tuple)
 	if !ok || len(pair) != 2 {
