@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/integration/images"
+	"theseus/integration/need"
 	"theseus/integration/ship"
 )
 
@@ -80,7 +81,7 @@ func smallDisk(t *testing.T) string {
 	t.Helper()
 	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil || os.Getuid() != 0 {
-		lacking(t, "root and mkfs.ext4")
+		need.Missing(t, "root and mkfs.ext4")
 	}
 	f, err := os.Create(image)
 	if err == nil {
@@ -109,15 +110,6 @@ func tool(t *testing.T, name string, args ...string) {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("cannot run %s: %v\n%s", name, err, out)
 	}
-}
-
-// lacking skips a story for want of something; where CI=true it fails instead.
-func lacking(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s needs %s", t.Name(), what)
-	}
-	t.Skipf("%s needs %s", t.Name(), what)
 }
 
 // filler takes room on a volume, as a log does that nobody rotates.

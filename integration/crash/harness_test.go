@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"theseus/integration/images"
+	"theseus/integration/need"
 )
 
 // patience is how long a fact may take on a loaded machine.
@@ -31,7 +32,7 @@ func (k *kit) pkg(version string) string {
 func newKit(t *testing.T) *kit {
 	t.Helper()
 	if os.Getuid() != 0 {
-		missing(t, "root, for namespaces")
+		need.Missing(t, "root, for namespaces")
 	}
 	dir, err := os.MkdirTemp("", "crash-") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
@@ -59,15 +60,6 @@ func must(t *testing.T, cmd *exec.Cmd) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
 	}
-}
-
-// missing skips a test for want of something; where CI=true it fails instead.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs %s", what)
-	}
-	t.Skipf("needs %s", what)
 }
 
 // body of an HTTP answer.

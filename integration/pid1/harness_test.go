@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/need"
 )
 
 // patience is how long a fact may take on a loaded machine.
@@ -49,7 +51,7 @@ var build = sync.OnceValues(func() ([]byte, error) {
 func agent(t *testing.T) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		missing(t, "root, for a PID namespace")
+		need.Missing(t, "root, for a PID namespace")
 	}
 	if out, err := build(); err != nil {
 		t.Fatalf("cannot build the agent: %v\n%s", err, out)
@@ -57,19 +59,10 @@ func agent(t *testing.T) string {
 	return filepath.Join(workshop(), "agent")
 }
 
-// missing skips a story for want of something; where CI=true it fails instead.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs %s", what)
-	}
-	t.Skipf("needs %s", what)
-}
-
 func tool(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		missing(t, name)
+		need.Missing(t, name)
 	}
 }
 

@@ -17,19 +17,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/need"
 )
 
 // patience is how long a fact may take on a loaded machine.
 const patience = 60 * time.Second
-
-// missing skips a story for want of something; where CI=true it fails instead.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs %s", what)
-	}
-	t.Skipf("needs %s", what)
-}
 
 const systemd = "/lib/systemd/systemd"
 
@@ -61,10 +54,10 @@ func launch(t *testing.T, lines ...string) *manager {
 	t.Helper()
 	t.Parallel()
 	if os.Getuid() != 0 {
-		missing(t, "root, for namespaces")
+		need.Missing(t, "root, for namespaces")
 	}
 	if _, err := os.Stat(systemd); err != nil {
-		missing(t, "systemd")
+		need.Missing(t, "systemd")
 	}
 	m := &manager{t: t, dir: t.TempDir()}
 	log := filepath.Join(m.dir, "log")
@@ -276,7 +269,7 @@ var pack = sync.OnceValues(func() ([]byte, error) {
 func packages(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("erl"); err != nil {
-		missing(t, "erl")
+		need.Missing(t, "erl")
 	}
 	if out, err := pack(); err != nil {
 		t.Fatalf("cannot make the packages: %v\n%s", err, out)
