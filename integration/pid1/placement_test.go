@@ -262,9 +262,9 @@ func TestAnAgentThatIsKilledTakesTheNodeWithItAndTheVolumeBoots(t *testing.T) {
 		for about, options := range map[string][]string{"PID 1": nil, "the child of another init": {"--init"}} {
 			s := ship.Launch(t, set, options...)
 			endsWith(s, "kill -9 of the agent as "+about, 137, func() {
-				_, err := docker.Output(t.Context(), "exec", "-u", "0", s.ID, "sh", "-c",
+				// The container may end before the command in it does, and Docker then says that the command was killed.
+				_, _ = docker.Output(t.Context(), "exec", "-u", "0", s.ID, "sh", "-c",
 					`for p in /proc/[0-9]*; do [ "$(tr '\0' ' ' <$p/cmdline)" = "agent run " ] && kill -9 ${p#/proc/}; done; true`)
-				s.Must(err)
 				if options == nil { // the kernel keeps KILL from PID 1 of its own namespace
 					kill(s, "KILL")()
 				}
