@@ -3,6 +3,7 @@ package etf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -178,6 +179,9 @@ func leafHead(b []byte) (head, int, error) {
 	}
 	d := decoder{b: b, left: maxTerms}
 	t, err := d.term()
+	if f, ok := t.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) { // no node has one
+		err = ErrMalformed
+	}
 	return head{leaf: t}, len(b) - len(d.b), err
 }
 
