@@ -22,6 +22,7 @@ type launch struct {
 	command signals.Command
 	target  rpc.Target
 	bindir  string // where the node finds its programs, and its heart the agent
+	short   bool   // the node has a short name
 }
 
 // boot is a release, and how it is booted.
@@ -64,6 +65,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 		},
 		target: rpc.Target{Node: nodeName(args, release), Addr: net.JoinHostPort("127.0.0.1", port), Cookie: cookie},
 		bindir: bindir,
+		short:  args.short,
 	}, nil
 }
 

@@ -140,6 +140,9 @@ func (b *beginning) Write(text []byte) (int, error) {
 	return room, errLonger
 }
 
+// Size is how many bytes the value has as it travels.
+func (v *Value) Size() int64 { return v.size }
+
 // Write writes the value, of any size, in a bounded amount of memory. A text of Elixir's is written as it is.
 func (v *Value) Write(ctx context.Context, w io.Writer, style Style) error {
 	source := v.session.source(ctx, v.size)

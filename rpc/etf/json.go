@@ -62,8 +62,12 @@ func jsonInner(text string) string {
 	return b.String()[1 : b.Len()-2]
 }
 
+// latin1Printable is io_lib:printable_latin1_list/1 for one character: programs read more lists of numbers above 255 than
+// of such characters.
+func latin1Printable(c int64) bool { return c <= 0xff && printable(c) }
+
 func (r *reader) jsonList(h head, p *paper) error {
-	switch text, err := r.isString(h); {
+	switch text, err := r.isString(h, latin1Printable); {
 	case err != nil:
 		return err
 	case text:

@@ -38,7 +38,7 @@ func (r *reader) pretty(p *paper) error {
 	case mappingKind:
 		return r.between(p, "#{", "}", func() error { return r.pairs(h.n, p) })
 	case listKind, charsKind:
-		if text, err := r.isString(h); err != nil || text {
+		if text, err := r.isString(h, printable); err != nil || text {
 			return errors.Join(err, r.lineOf(h, p))
 		}
 		return r.between(p, "[", "]", func() error { return r.elements(h, p) })

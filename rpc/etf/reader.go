@@ -185,8 +185,8 @@ func leafHead(b []byte) (head, int, error) {
 	return head{leaf: t}, len(b) - len(d.b), err
 }
 
-// isString says whether what follows a head is a list that io:format("~tp") prints as a string.
-func (r *reader) isString(h head) (bool, error) {
+// isString says whether what follows a head is a list of such characters alone, one at least.
+func (r *reader) isString(h head, printable func(int64) bool) (bool, error) {
 	ahead := *r
 	for range h.n {
 		c, err := ahead.char(h.kind)

@@ -73,7 +73,7 @@ func (r *reader) listLine(h head, p *paper) error {
 	if p.trial() && h.n > p.room {
 		return errNoRoom
 	}
-	switch text, err := r.isString(h); {
+	switch text, err := r.isString(h, printable); {
 	case err != nil:
 		return err
 	case text:
