@@ -78,8 +78,10 @@ func (s *session) ask(ctx context.Context, question term.Term) (term.Term, error
 	switch {
 	case errors.As(err, &gone):
 		return nil, fmt.Errorf("%w: its process in the node was ended", ErrUnknownOutcome)
-	case errors.Is(err, ErrNotSent): // the question, and not the job
-		return nil, fmt.Errorf("%w: %s", ErrUnknownOutcome, err.Error())
+	case errors.Is(err, ErrNotSent) && errors.Is(err, context.DeadlineExceeded): // the question was not, and not the job
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.DeadlineExceeded)
+	case errors.Is(err, ErrNotSent):
+		return nil, fmt.Errorf("%w: the connection was lost", ErrUnknownOutcome)
 	}
 	return answer, err
 }
