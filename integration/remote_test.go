@@ -69,8 +69,12 @@ func TestAShellOfTheNodeIsLeftAndTheNodeRunsOn(t *testing.T) {
 			v.Shows("infinity).\r\n")
 			v.Types(terminal.CtrlC)
 			v.Shows("killed")
+			v.Shows("6> ")
 			v.Types(terminal.CtrlD)
-			v.Types(terminal.CtrlC)
+			v.Shows("\a")
+			v.Types(terminal.CtrlC) // at which the terminal forgets what was typed
+			v.Shows("killed")
+			v.Shows("6> ")
 			v.Types("7 * 6.\r")
 			v.Shows("\n42\r\n")
 			v.leaves(s)
