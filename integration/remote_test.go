@@ -166,7 +166,7 @@ func TestALargeResultGoesThroughPID1(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, docker.Hardened()...)
 		var samples []ship.Sample
-		for range 9 {
+		for range 6 {
 			var out counter
 			status, err := s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "rpc", "--timeout", "1m", "binary", "copy", `[<<"x">>, 104857600]`}, Stdout: &out})
 			s.Must(err)
