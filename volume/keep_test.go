@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -203,7 +204,7 @@ func TestRecoverLeavesAloneWhatIsUnderWay(t *testing.T) {
 		must(t, err)
 		_, err = v.Repair("1.0.0")
 		must(t, err)
-		must(t, v.CountBoot("1.0.0"))
+		must(t, v.CountBoot("1.0.0", time.Now()))
 	}
 }
 
