@@ -37,6 +37,7 @@ type Config struct {
 	RestartDelay time.Duration // before the first restart of a row; each further one waits twice as long
 	RestartLimit int           // restarts in a row before the agent gives up; 0 is no limit
 	BootAttempts int           // boots of a newly permanent release before it is given up; 0 is never
+	BootSpan     time.Duration // from the first to the last of them, at least
 	HeartTimeout time.Duration // a node whose beat is overdue by so much hangs; 0 is never
 	Settle       time.Duration // how long an installed release is watched before it is made permanent
 	Nofile       uint64        // cap of the node's soft limit of open files; 0 leaves it
@@ -70,6 +71,7 @@ var variables = []variable{
 	{"AGENT_RESTART_DELAY", "1s", "before the first restart in a row, twice as long before each further one, up to 1m", duration(func(c *Config) *time.Duration { return &c.RestartDelay })},
 	{"AGENT_RESTART_LIMIT", "10", "restarts in a row before the agent ends with the node's status, 0 = no limit; 1m up begins anew", number(func(c *Config, n uint64) { c.RestartLimit = int(n) }, 1<<20)},
 	{"AGENT_BOOT_ATTEMPTS", "3", "boots of a newly permanent release that never ran well before the one before it boots, 0 = no limit", number(func(c *Config, n uint64) { c.BootAttempts = int(n) }, 1<<20)},
+	{"AGENT_BOOT_SPAN", "1m", "from the first to the last of these boots, at least: what it needs may be away for a while", duration(func(c *Config) *time.Duration { return &c.BootSpan })},
 	{"AGENT_HEART_TIMEOUT", "60s", "how long a beat of the node's heart may be overdue until the node is ended, 10s or more; 0 = never", heartTimeout},
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent, and a boot before it counts as good", duration(func(c *Config) *time.Duration { return &c.Settle })},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},

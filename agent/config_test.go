@@ -14,7 +14,7 @@ func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
 	got, err := ConfigFrom(nil)
 	want := Config{
 		Volume: "/var/lib/release", Seed: "/usr/share/agent/seed", SeedPolicy: SeedNewer, RunDir: "/run/agent",
-		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, BootAttempts: 3, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
+		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, BootAttempts: 3, BootSpan: time.Minute, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
 		Keep: volume.Keep{Releases: 3}, Limits: volume.DefaultLimits,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -4,25 +4,48 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // CountBoot notes that the current release is about to be booted, while it is unproven. It must be durable before the
 // boot, since that may be the end of everything.
-func (v *Volume) CountBoot(version string) error { return v.addBoots(version, 1) }
+func (v *Volume) CountBoot(version string, at time.Time) error {
+	return v.changeBoots(version, func(r *Release) {
+		if r.Boots == 0 {
+			r.FirstBoot = at.UTC()
+		}
+		r.Boots, r.LastBoot = r.Boots+1, at.UTC()
+	})
+}
 
 // DiscountBoot takes a boot back that was ended before it could prove anything.
-func (v *Volume) DiscountBoot(version string) error { return v.addBoots(version, -1) }
+func (v *Volume) DiscountBoot(version string) error {
+	return v.changeBoots(version, func(r *Release) {
+		if r.Boots--; r.Boots <= 0 {
+			r.forgetBoots()
+		}
+	})
+}
 
-func (v *Volume) addBoots(version string, n int) error {
+func (v *Volume) changeBoots(version string, change func(*Release)) error {
 	if s := v.State(); version != s.Current || !s.Releases[version].Unproven {
 		return nil
 	}
 	return v.update(func(s *State) error {
 		r := s.Releases[version]
-		r.Boots = max(0, r.Boots+n)
+		change(&r)
 		s.Releases[version] = r
 		return nil
 	})
+}
+
+func (r *Release) forgetBoots() { r.Boots, r.FirstBoot, r.LastBoot = 0, time.Time{}, time.Time{} }
+
+// Spent tells whether a release that never ran well has used up its boots, the first and the last of which have to be that far
+// apart: what it needs may be away for a while. Where the clock was put back nothing is known of that, and they count as they are.
+func (r Release) Spent(boots int, apart time.Duration) bool {
+	span := r.LastBoot.Sub(r.FirstBoot)
+	return boots > 0 && r.Unproven && r.Boots >= boots && (span >= apart || span < 0)
 }
 
 // Prove notes that a release has run well after a boot of its own: its boots are counted no more.
@@ -38,7 +61,8 @@ func (v *Volume) Prove(version string) error {
 
 func (s *State) prove(version string) {
 	r := s.Releases[version]
-	r.Unproven, r.Boots = false, 0
+	r.Unproven = false
+	r.forgetBoots()
 	s.Releases[version] = r
 }
 

@@ -1,11 +1,14 @@
 package volume
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -171,6 +174,37 @@ func TestRecoverGoesOnBehindWhatItCannotMove(t *testing.T) {
 	want := []string{"removed lib/demo-0.9.0, which belongs to no release", "removed .agent/packages/1234.part, which belongs to no release"}
 	if diff := cmp.Diff(want, report); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
+// TestRecoverLeavesAloneWhatIsUnderWay: an upgrade tidies up after the one before it while the keeper restores the release that
+// is to boot in the place of another one, and counts boots.
+func TestRecoverLeavesAloneWhatIsUnderWay(t *testing.T) {
+	v := seeded(t)
+	content := pack(t, thin("1.0.0"))
+	over := make(chan struct{})
+	var tidying sync.WaitGroup
+	tidying.Go(func() {
+		for done := false; !done; {
+			if report, err := v.Recover(); err != nil || len(report) > 0 {
+				t.Errorf("it found %q, %v", report, err)
+			}
+			select {
+			case <-over:
+				done = true
+			default:
+			}
+		}
+	})
+	defer tidying.Wait()
+	defer close(over)
+	for range 50 {
+		must(t, os.Remove(v.Path("releases/1.0.0/start.boot")))
+		_, err := v.Receive(t.Context(), bytes.NewReader(content), nil)
+		must(t, err)
+		_, err = v.Repair("1.0.0")
+		must(t, err)
+		must(t, v.CountBoot("1.0.0", time.Now()))
 	}
 }
 

@@ -88,8 +88,10 @@ func (v *Volume) collect() ([]string, error) {
 // Recover takes away what a crash left half done: stages, trash, packages that were not received completely
 // or lead to no release, releases that were given up before they ever booted, and trees that belong to none. Each line
 // of the report is one thing that was found. What can be done is done, whatever else fails. What to boot is not decided
-// here. It must not run beside a Receive or a Stage.
+// here. It waits for a Receive and a Repair that are under way, and must not run beside a Stage.
 func (v *Volume) Recover() (report []string, err error) {
+	v.coming.Lock()
+	defer v.coming.Unlock()
 	v.work.Lock()
 	defer v.work.Unlock()
 	var errs []error
@@ -164,8 +166,11 @@ func (v *Volume) dropPackages() ([]string, error) {
 	return dropped, nil
 }
 
-// dropTemporaries deletes what an interrupted replaceFile left. Nobody needs to hear of it.
+// dropTemporaries deletes what an interrupted replaceFile left, and not what the state is being written to. Nobody needs to
+// hear of it.
 func (v *Volume) dropTemporaries() ([]string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for _, dir := range []string{v.root, v.agentPath(), v.Path(releaseDir), v.Path(libDir)} {
 		names, err := directoryNames(v.disk, dir)
 		if err != nil {

@@ -11,7 +11,7 @@ type Signer struct {
 //
 //	1  the first
 //	2  Release.Signer, Removed
-//	3  Release.Unproven, Release.Boots, Failure.Boots, Failure.Package
+//	3  Release.Unproven, Boots, FirstBoot and LastBoot, Failure.Boots, Failure.Package
 func (s State) least() int {
 	least := 1
 	if len(s.Removed) > 0 {

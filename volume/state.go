@@ -60,6 +60,9 @@ type Release struct {
 	// Unproven is set from when it first becomes what boots until it has run well after a boot of its own.
 	Unproven bool `json:"unproven,omitempty"`
 	Boots    int  `json:"boots,omitempty"` // of the current release, while it is unproven
+	// FirstBoot and LastBoot are when the first and the last of these boots began.
+	FirstBoot time.Time `json:"first_boot,omitzero"`
+	LastBoot  time.Time `json:"last_boot,omitzero"`
 }
 
 // Lib is one application of a release.
@@ -236,7 +239,7 @@ func (s *State) activate(version string) {
 	s.Current = version
 	r := s.Releases[version]
 	r.Unproven = r.Unproven || r.Permanent.IsZero() || s.Quarantined(version)
-	r.Boots = 0
+	r.forgetBoots()
 	r.Permanent = time.Now().UTC()
 	s.Releases[version] = r
 	delete(s.Failed, version)
