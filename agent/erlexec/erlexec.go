@@ -133,6 +133,14 @@ type Args struct {
 	dir   string
 }
 
+// Path is where the node finds a file; no name stays none.
+func (a Args) Path(name string) string {
+	if name == "" {
+		return ""
+	}
+	return inDir(a.dir, name)
+}
+
 // Has says that a flag is given, with or without values.
 func (a Args) Has(name string) bool { return len(a.All(name)) > 0 }
 
