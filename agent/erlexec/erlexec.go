@@ -38,10 +38,10 @@ func (l Line) Read() (Args, error) {
 	return Args{flags: flagsOf(e.words), dir: l.Dir}, nil
 }
 
-func (l Line) env(name string) string { return Getenv(l.Environ, name) }
+func (l Line) env(name string) string { return getenv(l.Environ, name) }
 
-// Getenv is the value of a variable; what is not set is empty.
-func Getenv(environ []string, name string) string {
+// getenv is the value of a variable; what is not set is empty.
+func getenv(environ []string, name string) string {
 	for _, kv := range environ {
 		if value, is := strings.CutPrefix(kv, name+"="); is {
 			return value
@@ -193,7 +193,7 @@ func (a Args) Cookie() string {
 
 // Env is a variable of the environment as -env has it, else as environ does.
 func (a Args) Env(environ []string, name string) string {
-	value := Getenv(environ, name)
+	value := getenv(environ, name)
 	for _, values := range a.All("-env") {
 		if len(values) == 2 && values[0] == name {
 			value = values[1]
