@@ -113,9 +113,6 @@ func (d distribution) listenPort() string {
 
 // reach is what the command line still lacks, and how the node is then reached.
 func (d distribution) reach(c Config) (lacks []string, t rpc.Target, err error) {
-	if err := d.possible(); err != nil {
-		return nil, t, err
-	}
 	if t.TLS, err = tlsOf(d.said); err != nil {
 		return nil, t, err
 	}
@@ -132,18 +129,6 @@ func (d distribution) reach(c Config) (lacks []string, t rpc.Target, err error) 
 	}
 	t.Addr = net.JoinHostPort(d.reachedAt(), cmp.Or(port, "0"))
 	return d.lacks(port), t, nil
-}
-
-// possible refuses what leaves the agent without a way to its node.
-func (d distribution) possible() error {
-	name, _ := d.said.Name()
-	switch {
-	case d.said.First("-dist_listen") == "false":
-		return errors.New("it has -dist_listen false, and the agent reaches a node over its distribution alone")
-	case name == "undefined" || strings.HasPrefix(name, "undefined@"):
-		return errors.New("its node takes its name from another one (-name undefined): give it one of its own")
-	}
-	return nil
 }
 
 // reachedAt is an address of this machine on which the node listens.

@@ -122,14 +122,15 @@ func TestAnIdentityThatLeavesTheAgentOutsideIsRefused(t *testing.T) {
 	write(t, v.Path("secret.config"), `[{server,[{certfile,"a.pem"},{password,"x"}]}].`)
 	write(t, v.Path("program.config"), `[{server,[{certfile,filename:join("/a","b")}]}].`)
 	for vmArgs, want := range map[string]string{
-		"-dist_listen false":                                                 "-dist_listen false, and the agent reaches",
-		"-name undefined@host":                                               "give it one of its own",
-		"-proto_dist inet_ssh":                                               "-proto_dist inet_ssh, and the agent speaks inet_tcp, inet6_tcp, inet_tls, inet6_tls",
-		"-epmd_module my_epmd":                                               "on which port",
+		"-detached":            "would leave the agent at once",
+		"-dist_listen false":   "-dist_listen false, and the agent reaches",
+		"-name undefined@host": "give it one of its own",
+		"-proto_dist inet_ssh": "-proto_dist inet_ssh, and the agent speaks inet_tcp, inet6_tcp, inet_tls, inet6_tls",
+		"-epmd_module my_epmd": "on which port",
 		"-proto_dist inet_tls -ssl_dist_optfile gone.config":                 "cannot read gone.config, its -ssl_dist_optfile",
 		"-proto_dist inet_tls -ssl_dist_optfile secret.config":               "has a password",
 		"-proto_dist inet_tls -ssl_dist_optfile " + v.Path("program.config"): "the agent reads terms alone: line 1",
-		"-args_file gone.args":                                               "cannot read the arguments file: open " + v.Path("gone.args"),
+		"-args_file gone.args": "cannot read the arguments file: open " + v.Path("gone.args"),
 	} {
 		path := filepath.Join(v.ReleaseDir("1.0.0"), "vm.args")
 		_ = os.Remove(path)

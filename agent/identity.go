@@ -23,6 +23,9 @@ type identity struct {
 
 // identify works it out from what the release says.
 func identify(c Config, release boot, said erlexec.Args, environ []string) (id identity, err error) {
+	if err := possible(said); err != nil {
+		return id, err
+	}
 	if id.lacks, id.target, err = distributionOf(said, environ, release.ERTS).reach(c); err != nil {
 		return id, err
 	}
@@ -34,6 +37,20 @@ func identify(c Config, release boot, said erlexec.Args, environ []string) (id i
 	}
 	id.home, id.target.Cookie, err = nodeHome(c, said, environ)
 	return id, err
+}
+
+// possible refuses what leaves the agent without its node.
+func possible(said erlexec.Args) error {
+	name, _ := said.Name()
+	switch {
+	case said.Has("-detached"):
+		return errors.New("it has -detached, and its node would leave the agent at once")
+	case said.First("-dist_listen") == "false":
+		return errors.New("it has -dist_listen false, and the agent reaches a node over its distribution alone")
+	case name == "undefined" || strings.HasPrefix(name, "undefined@"):
+		return errors.New("its node takes its name from another one (-name undefined): give it one of its own")
+	}
+	return nil
 }
 
 // nodeName is the node's full name. Without a host in -name or -sname, Erlang adds the machine's own, of which a short name
