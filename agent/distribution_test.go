@@ -123,6 +123,7 @@ func TestAnIdentityThatLeavesTheAgentOutsideIsRefused(t *testing.T) {
 	write(t, v.Path("program.config"), `[{server,[{certfile,filename:join("/a","b")}]}].`)
 	for vmArgs, want := range map[string]string{
 		"-detached":            "would leave the agent at once",
+		"-name\n-setcookie a":  "without a name",
 		"-dist_listen false":   "-dist_listen false, and the agent reaches",
 		"-name undefined@host": "give it one of its own",
 		"-proto_dist inet_ssh": "-proto_dist inet_ssh, and the agent speaks inet_tcp, inet6_tcp, inet_tls, inet6_tls",

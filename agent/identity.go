@@ -47,6 +47,8 @@ func possible(said erlexec.Args) error {
 		return errors.New("it has -detached, and its node would leave the agent at once")
 	case said.First("-dist_listen") == "false":
 		return errors.New("it has -dist_listen false, and the agent reaches a node over its distribution alone")
+	case name == "" && (said.Has("-name") || said.Has("-sname")):
+		return errors.New("it has -name or -sname without a name, and its node would have none")
 	case name == "undefined" || strings.HasPrefix(name, "undefined@"):
 		return errors.New("its node takes its name from another one (-name undefined): give it one of its own")
 	}

@@ -164,13 +164,15 @@ func (a Args) First(name string) string {
 	return ""
 }
 
-// Name is the node's name, as given, and whether it is a short one: -sname counts before -name, and the first of each
-// (kernel: erl_distribution:do_start_link/1).
+// Name is the node's name, as given, and whether it is a short one: -sname counts before -name, and the first of each, if
+// that has one word (kernel: erl_distribution:do_start_link/1).
 func (a Args) Name() (name string, short bool) {
-	if name = a.First("-sname"); name != "" {
-		return name, true
+	for _, flag := range []string{"-sname", "-name"} {
+		if all := a.All(flag); len(all) > 0 && len(all[0]) == 1 {
+			return all[0][0], flag == "-sname"
+		}
 	}
-	return a.First("-name"), false
+	return "", false
 }
 
 // Cookie is the one that -setcookie gives. Two of them cancel each other; those with a node's name are for that node

@@ -112,7 +112,8 @@ func TestANameIsTakenAsTheNodeTakesIt(t *testing.T) {
 		"-name a@b\n-sname c\n":             "c short",
 		"-sname c +K true\n":                "c short",
 		"# -name a\n":                       " long",
-		"-name\n-name b@c\n":                "b@c long",
+		"-name\n-name b@c\n":                " long",
+		"-sname a b\n-name c@d":             "c@d long",
 		"-args_file /dev/null\n-name 'a@b'": "a@b long",
 	} {
 		name, short := read(t, vmArgs).Name()
