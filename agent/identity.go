@@ -93,7 +93,7 @@ func nodeHome(c Config, said erlexec.Args, environ []string) (home, cookie strin
 		}
 	}
 	if cookie == "" {
-		if cookie, err = randomCookie(); err != nil {
+		if cookie, err = newCookie(); err != nil {
 			return "", "", err
 		}
 	}

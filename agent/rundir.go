@@ -23,7 +23,8 @@ func makeRunDir(dir string) error {
 	return os.Remove(probe)
 }
 
-func randomCookie() (string, error) {
+// newCookie is 256 random bits.
+func newCookie() (string, error) {
 	var bits [32]byte
 	if _, err := rand.Read(bits[:]); err != nil {
 		return "", fmt.Errorf("cannot make a cookie: %w", err)
@@ -31,8 +32,8 @@ func randomCookie() (string, error) {
 	return hex.EncodeToString(bits[:]), nil
 }
 
-// writeCookie puts a cookie where a node with this HOME looks for it (kernel: auth:init_cookie). The file must be readable
-// by its owner only, or the node refuses to start.
+// writeCookie puts a cookie where a node with this HOME looks for it (kernel: auth:init_cookie).
+// The file must be readable by its owner only, or the node refuses to start.
 func writeCookie(home, cookie string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return fmt.Errorf("cannot make the node's home: %w", err)
