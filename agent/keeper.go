@@ -159,8 +159,11 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		k.node, k.next, k.expect = node, "", ""
 		k.gaveWay = k.gaveWay.since(version)
 	})
-	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
-		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
+	attrs := map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr}
+	if l.target.Epmd != "" {
+		attrs["epmd"] = l.target.Epmd
+	}
+	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()), attrs)
 	if r.reason != "" && k.booted != nil {
 		k.booted(version, r.reason)
 	}
