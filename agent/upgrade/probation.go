@@ -17,7 +17,7 @@ import (
 //	the end of the node         reverted: the keeper boots the old release
 //	the agent is told to stop   interrupted: so does the next start of the agent
 var (
-	errTakenBack = errors.New("it was taken back, as was asked for")
+	errTakenBack = errors.New("it was taken back")
 	errLate      = errors.New("nobody has committed it in time")
 )
 
