@@ -46,11 +46,11 @@ func (a *attempt) endLast() error {
 // its state in the middle of it is refused here: behind the point of no return OTP only restarts. Who has allowed a
 // restart gets that instead: a process that is stuck for good must not keep the release that it is stuck in.
 func (a *attempt) check(ctx context.Context) error {
-	if err := a.configure(ctx, a.to); err != nil {
-		return err
-	}
 	if a.way.cold {
-		return nil
+		return a.configure(ctx, a.to)
+	}
+	if err := a.configure(ctx, a.next().to); err != nil {
+		return err
 	}
 	err := a.checkHot(ctx)
 	if err == nil || !a.mayRestart || ctx.Err() != nil || a.nodeEnded() {
@@ -68,7 +68,7 @@ func (a *attempt) configure(ctx context.Context, version string) error {
 		return nil
 	}
 	if err := a.Configure(ctx, version); err != nil {
-		return refuse("config-unresolved", "cannot %s to %s: %v", a.verb(), a.describeRelease(version), err)
+		return refuse("config-unresolved", "cannot %s: %v", a.goal(version), err)
 	}
 	return nil
 }
