@@ -414,7 +414,7 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	settle := 3 * time.Second
 	want := api.UpgradeRequest{
 		Name: "demo 1.1.0.tar.gz", Size: 7, SHA256: "abc", Settle: &settle, AllowDowngrade: true,
-		Hold: api.Hold{NoCommit: true, CommitWithin: time.Minute},
+		Hold:      api.Hold{NoCommit: true, CommitWithin: time.Minute},
 		Signature: "untrusted comment: x\nRWR…\ntrusted comment: y\nU5P…\n",
 	}
 	var got api.UpgradeRequest
