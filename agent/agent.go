@@ -86,7 +86,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		return 1, err
 	}
 	a.engine = &upgrade.Engine{
-		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
+		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Within: a.config.CommitWithin,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
 		Configure: a.keeper.Configure,

@@ -37,6 +37,7 @@ type keeper struct {
 	mu       sync.Mutex
 	node     *incarnation
 	protect  string // boots when the node ends unasked
+	resting  bool   // nothing is done to the node, though it is protected
 	expect   string // boots on trial when the node ends and asks for it
 	next     string // boots when the node has ended, as restart asked
 	gaveWay  standIn
@@ -283,7 +284,12 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 }
 
 // Protect names what boots when the node ends unasked.
-func (k *keeper) Protect(version string) { k.update(func() { k.protect, k.expect = version, "" }) }
+func (k *keeper) Protect(version string) {
+	k.update(func() { k.protect, k.expect, k.resting = version, "", false })
+}
+
+// Rest has the node watched as one to which nothing is done.
+func (k *keeper) Rest() { k.update(func() { k.resting = true }) }
 
 // Expect names what boots when the node ends and asks for it.
 func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }

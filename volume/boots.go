@@ -94,19 +94,24 @@ func (s *State) avoidQuarantine() {
 	if !s.Quarantined(s.Previous) {
 		return
 	}
-	s.Previous = ""
+	s.Previous, s.Via = "", nil
 	if rest := s.Fallbacks(s.Current); len(rest) > 0 {
 		s.Previous = rest[0]
 	}
 }
 
-// RollbackTarget is where a rollback leads that names no version. After a rollback there is none: what was left by it is newer,
-// and one that is asked for twice, because an answer was lost, must not lead back there.
+// RollbackTarget is where a rollback leads that names no version. After a rollback there is none: one that is asked for
+// twice, because an answer was lost, must not lead back to what was left.
 func (s State) RollbackTarget() string {
-	if s.Releases[s.Previous].Unpacked.After(s.Releases[s.Current].Unpacked) {
+	if s.Previous == s.Left {
 		return ""
 	}
 	return s.Previous
+}
+
+// OnTheWayBack tells whether a rollback that names no version leads over a release.
+func (s State) OnTheWayBack(version string) bool {
+	return s.RollbackTarget() != "" && slices.Contains(s.Via, version)
 }
 
 // Quarantined tells whether the release of this version was given up.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,10 +22,7 @@ func (v *Volume) Remove(version string) error {
 		if why := s.keeps(version); why != "" {
 			return fmt.Errorf("it is %s", why)
 		}
-		delete(s.Releases, version)
-		if version == s.Previous {
-			s.Previous = ""
-		}
+		s.forget(version)
 		if !r.Permanent.IsZero() {
 			s.rememberRemoved(r.Package)
 		}
@@ -41,6 +39,17 @@ func (v *Volume) Remove(version string) error {
 	return nil
 }
 
+// forget takes a release out of the state. What led to it, or over it, leads nowhere any more.
+func (s *State) forget(version string) {
+	delete(s.Releases, version)
+	if version == s.Previous {
+		s.Previous, s.Via = "", nil
+	}
+	if version == s.Left {
+		s.Left = ""
+	}
+}
+
 // keeps tells why a version must stay; "" when nothing speaks for it.
 func (s State) keeps(version string) string {
 	switch {
@@ -48,7 +57,9 @@ func (s State) keeps(version string) string {
 		return "the release that boots"
 	case version == s.RollbackTarget():
 		return "where a rollback leads"
-	case s.Operation != nil && (version == s.Operation.To || version == s.Operation.From):
+	case s.OnTheWayBack(version):
+		return "on the way of a rollback"
+	case s.Operation != nil && (version == s.Operation.To || version == s.Operation.From || slices.Contains(s.Operation.Via, version)):
 		return "part of the " + s.Operation.Kind + " under way"
 	}
 	return ""
@@ -115,7 +126,7 @@ func (v *Volume) forgetUnborn() ([]string, error) {
 	var unborn []string
 	s := v.State()
 	for version, r := range s.Releases {
-		if r.Permanent.IsZero() && s.keeps(version) == "" {
+		if r.Unborn() && s.keeps(version) == "" {
 			unborn = append(unborn, version)
 		}
 	}
@@ -124,10 +135,7 @@ func (v *Volume) forgetUnborn() ([]string, error) {
 	}
 	return nil, v.update(func(s *State) error {
 		for _, version := range unborn {
-			delete(s.Releases, version)
-			if version == s.Previous {
-				s.Previous = ""
-			}
+			s.forget(version)
 		}
 		return nil
 	})

@@ -156,7 +156,7 @@ func (r *run) settle() error {
 	if err := r.v.Abort(failure); err != nil {
 		return err
 	}
-	if to, there := r.v.State().Releases[op.To]; there && to.Permanent.IsZero() {
+	if to, there := r.v.State().Releases[op.To]; there && to.Unborn() {
 		return r.v.Remove(op.To)
 	}
 	return nil

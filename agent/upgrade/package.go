@@ -83,10 +83,13 @@ func (a *attempt) publish(context.Context) error {
 	a.target(release)
 	a.warnUndone(a.staged.Discard())
 	if known { // its own package is kept already, with which this one may agree in the files alone
-		err = errors.Join(a.makeWhole(), a.Volume.Discard(a.pkg))
+		err = errors.Join(a.makeWhole(a.to), a.Volume.Discard(a.pkg))
 	}
 	if err == nil {
 		err = a.Volume.Link(a.Image, a.to)
+	}
+	if err == nil {
+		err = a.complete(a.way.over()...)
 	}
 	if err != nil {
 		return err
@@ -96,10 +99,10 @@ func (a *attempt) publish(context.Context) error {
 }
 
 // makeWhole makes the files of a release that was on the volume before what was unpacked.
-func (a *attempt) makeWhole() error {
-	damage, err := a.Volume.Repair(a.to)
+func (a *attempt) makeWhole(version string) error {
+	damage, err := a.Volume.Repair(version)
 	if err == nil && damage != nil {
-		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
+		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(version))
 	}
 	return err
 }
@@ -109,12 +112,35 @@ func (a *attempt) adopt(context.Context) error {
 	if err := a.beginOperation(); err != nil {
 		return err
 	}
-	if err := a.makeWhole(); err != nil {
-		return err
-	}
-	if err := a.Volume.Link(a.Image, a.to); err != nil {
+	if err := a.complete(append(a.way.over(), a.to)...); err != nil {
 		return err
 	}
 	a.emit("release.verified", a.describeRelease(a.to)+" is complete on the volume", nil)
 	return nil
+}
+
+// complete makes sure of releases that are on the volume.
+func (a *attempt) complete(versions ...string) error {
+	for _, version := range versions {
+		if err := a.makeWhole(version); err != nil {
+			return err
+		}
+		if err := a.Volume.Link(a.Image, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack publishes a release that stays on the volume until somebody installs it.
+func (a *attempt) unpack(ctx context.Context) error {
+	if err := a.checkOrder(); err != nil {
+		return err
+	}
+	if err := a.publish(ctx); err != nil {
+		return err
+	}
+	err := a.Volume.Want()
+	a.operationBegun = err != nil
+	return err
 }

@@ -77,7 +77,7 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		c.runCommand(), c.upgradeCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
+		c.runCommand(), c.upgradeCommand(), c.unpackCommand(), c.installCommand(), c.commitCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
 		c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
@@ -167,7 +167,7 @@ func statusOf(code string) int {
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
 	case codeNoPackage, codeNoSignature, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
-		api.CodeRollbackTarget, api.CodeRecordDrift:
+		api.CodeRollbackTarget, api.CodeRollbackPath, api.CodeRecordDrift, api.CodeNotOnProbation:
 		return exitRefused
 	}
 	return exitError
