@@ -22,6 +22,7 @@ const bootPoll = 50 * time.Millisecond
 type incarnation struct {
 	id      string
 	target  rpc.Target
+	short   bool // its name
 	process *signals.Process
 	heart   *heart.Heart
 	since   time.Time

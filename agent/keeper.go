@@ -133,7 +133,7 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	node := newIncarnation(release, l.target)
-	node.dump = dump
+	node.dump, node.short = dump, l.short
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}

@@ -20,6 +20,7 @@ type launch struct {
 	command signals.Command
 	target  rpc.Target
 	bindir  string // where the node finds its programs, and its heart the agent
+	short   bool   // the node has a short name
 }
 
 // boot is a release, and how it is booted.
@@ -57,6 +58,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 		},
 		target: id.target,
 		bindir: bindir,
+		short:  args.short,
 	}, nil
 }
 

@@ -7,21 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/agent/upgrade"
-	"theseus/rpc"
-	"theseus/rpc/term"
 	"theseus/volume"
-)
-
-const (
-	rpcTimeout    = 15 * time.Second // where the caller gives none
-	rpcMaxTimeout = time.Hour
-	rpcBigResult  = 1 << 20 // bytes of text
 )
 
 // Status tells what runs, what the agent is doing, and why this release was booted.
@@ -179,88 +169,4 @@ func (a *agent) busy(err error) error {
 		}
 	}
 	return e
-}
-
-// RPC evaluates one function in the node.
-func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
-	args, err := parseArgs(req.Args)
-	if err != nil {
-		return "", &api.Error{Code: api.CodeBadRequest, Message: err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
-	}
-	timeout := callTimeout(req.Timeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	node, err := a.keeper.current()
-	if err != nil {
-		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
-	}
-	conn, err := node.connect(ctx)
-	if err != nil {
-		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
-	}
-	result, err := conn.CallText(ctx, req.Module, req.Function, args...)
-	if len(result) > rpcBigResult || errors.Is(err, rpc.ErrTooLarge) {
-		debug.FreeOSMemory() // what was garbage now is memory of the node's
-	}
-	if err != nil {
-		return "", rpcError(req, timeout, err)
-	}
-	return result, nil
-}
-
-// callTimeout is how long a call may take for which the caller wants to wait so long.
-func callTimeout(wanted time.Duration) time.Duration {
-	if wanted <= 0 {
-		return rpcTimeout
-	}
-	return min(wanted, rpcMaxTimeout)
-}
-
-func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
-	var bad *rpc.BadRPCError
-	switch {
-	case errors.As(err, &bad):
-		return &api.Error{Code: api.CodeBadRPC, Message: err.Error()}
-	case errors.Is(err, rpc.ErrTooLarge):
-		return &api.Error{
-			Code: api.CodeTooLarge, Message: err.Error(), State: "the function was called",
-			Hint: "have the node return less, or write it to a file",
-		}
-	case errors.Is(err, rpc.ErrNoTerm):
-		return &api.Error{Code: api.CodeBadRequest, Message: err.Error(), State: "the function was not called"}
-	case errors.Is(err, rpc.ErrNotSent):
-		return &api.Error{Code: api.CodeNodeDown, Message: err.Error(), State: "the function was not called"}
-	case errors.Is(err, context.DeadlineExceeded):
-		e := &api.Error{
-			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),
-			State: "it may still run in the node",
-		}
-		if timeout < rpcMaxTimeout {
-			e.Hint = fmt.Sprintf("--timeout allows more, up to %s", rpcMaxTimeout)
-		}
-		return e
-	}
-	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
-}
-
-// parseArgs reads a list of terms; nothing at all is an empty list.
-func parseArgs(text string) ([]term.Term, error) {
-	if text == "" {
-		return nil, nil
-	}
-	t, err := term.ParseOne([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the arguments: %w", err)
-	}
-	switch list := t.(type) {
-	case term.List:
-		return list, nil
-	case term.String: // [1,2,3] may have been written as "…": it is the same list
-		var args []term.Term
-		for _, c := range string(list) {
-			args = append(args, int64(c))
-		}
-		return args, nil
-	}
-	return nil, errors.New("cannot read the arguments: they are no list")
 }

@@ -10,9 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/ergo-services/ergo/node"
+
+	"theseus/rpc/term"
 )
 
 // handshakeTime is net_setuptime's default (kernel), after which a node gives up on a handshake as well.
@@ -36,6 +39,9 @@ type Node struct {
 	link *link
 	ergo node.Node
 	stop context.CancelFunc
+
+	starting sync.Mutex
+	start    term.Term // the fun that starts a session, once there was one
 }
 
 // Connect connects to a node as a hidden node with a name of its own. It takes until ctx ends, or 7 s. The

@@ -98,6 +98,8 @@ const (
 	CodeStopping     = "stopping"
 	CodeTimeout      = "timeout"
 	CodeBadRPC       = "badrpc"    // the called function failed in the node
+	CodeException    = "exception" // an expression failed in the node
+	CodeSyntax       = "syntax"    // expressions that cannot be evaluated
 	CodeTooLarge     = "too-large" // of a package, and of what a called function returned
 
 	CodeNoSuchRelease    = "no-such-release"   // it is not on the volume
@@ -224,19 +226,6 @@ type Removed struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	Bytes   int64  `json:"bytes"` // that are free again
-}
-
-// RPCRequest asks the node to evaluate Module:Function(Args...). Args is Erlang text: a list of terms.
-type RPCRequest struct {
-	Module   string        `json:"module"`
-	Function string        `json:"function"`
-	Args     string        `json:"args"`
-	Timeout  time.Duration `json:"timeout_ns,omitempty"`
-}
-
-// RPCReply is the result as Erlang text.
-type RPCReply struct {
-	Result string `json:"result"`
 }
 
 // SignatureHeader carries UpgradeRequest.Signature, in base64.

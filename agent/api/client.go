@@ -68,12 +68,6 @@ func (c *Client) Remove(ctx context.Context, version string) (Removed, error) {
 	return decode[Removed](c.do(r))
 }
 
-// RPC evaluates a function in the node. A *Error with CodeBadRPC carries the exception as Erlang text.
-func (c *Client) RPC(ctx context.Context, req RPCRequest) (string, error) {
-	reply, err := call[RPCReply](ctx, c, "/v1/rpc", req)
-	return reply.Result, err
-}
-
 // Stop asks for an orderly end of node and agent. It returns when the agent has accepted to stop.
 func (c *Client) Stop(ctx context.Context) error {
 	_, err := call[struct{}](ctx, c, "/v1/stop", struct{}{})

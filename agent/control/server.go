@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,7 +16,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -31,7 +29,9 @@ type Agent interface {
 	History(limit int) ([]api.Event, error)
 	Health(ctx context.Context) error // nil while the node runs and answers
 	Version() api.Version
-	RPC(ctx context.Context, req api.RPCRequest) (string, error)
+	RPC(ctx context.Context, req api.RPCRequest, to Transcript) error
+	Eval(ctx context.Context, req api.EvalRequest, to Transcript) error
+	Remote() (api.Remote, error)
 	Remove(ctx context.Context, version string) (api.Removed, error)
 	Stop()
 	// What follows reports to on; the last event has the result. An error means that it did not begin.
@@ -48,9 +48,7 @@ const (
 	idleTimeout   = time.Minute
 	writeTimeout  = 10 * time.Second       // for one event; a client that does not read is given up
 	stallTimeout  = time.Minute            // for the next uploadLeast bytes of a package
-	largeResult   = 1 << 20                // of a called function, bytes
-	maxWaiting    = 4                      // such results
-	largeTimeout  = time.Minute            // for one of them to be read
+	pauseTimeout  = 10 * time.Minute       // of who reads a result, or what an expression prints
 	healthTimeout = 3 * time.Second        // for the node's answer
 	lookInterval  = 5 * time.Second        // until a socket that was taken away is missed
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
@@ -59,7 +57,7 @@ const (
 // Serve answers requests on the socket until ctx is done, then gives open streams a moment to end. A socket whose name
 // was taken away is made anew.
 func Serve(ctx context.Context, l *Socket, policy Policy, agent Agent, log *slog.Logger) error {
-	s := &server{agent: agent, log: log, waiting: make(chan struct{}, maxWaiting)}
+	s := &server{agent: agent, log: log}
 	srv := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		ConnContext: withGuest, MaxHeaderBytes: 1 << 16,
@@ -125,10 +123,8 @@ func (s *server) replacement(ctx context.Context, l *Socket) *Socket {
 }
 
 type server struct {
-	agent   Agent
-	log     *slog.Logger
-	waiting chan struct{} // holds a token for each large result that is there
-	sending sync.Mutex    // of one of them
+	agent Agent
+	log   *slog.Logger
 }
 
 // route is one request that is answered. There is no other way in than this table: guard stands before all of it.
@@ -146,6 +142,8 @@ func (s *server) routes() []route {
 		{"GET /v1/health", s.health},
 		{"GET /v1/history", s.history},
 		{"POST /v1/rpc", s.rpc},
+		{"POST /v1/eval", s.eval},
+		{"POST /v1/remote", s.remote},
 		{"POST /v1/stop", s.stop},
 		{"POST /v1/upgrade", s.upgrade},
 		{"POST /v1/unpack", s.unpack},
@@ -202,42 +200,9 @@ func (s *server) history(w http.ResponseWriter, r *http.Request) {
 	respond(w, events, err)
 }
 
-func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
-	req, ok := read[api.RPCRequest](w, r)
-	if !ok {
-		return
-	}
-	result, err := s.agent.RPC(r.Context(), req)
-	if len(result) > largeResult {
-		s.respondLarge(w, result)
-		return
-	}
-	respond(w, api.RPCReply{Result: result}, err)
-}
-
 func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 	removed, err := s.agent.Remove(r.Context(), r.PathValue("version"))
 	respond(w, removed, err)
-}
-
-// respondLarge sends large results one after another, and lets only a few wait: PID 1 must not be the one that the
-// kernel ends for its memory.
-func (s *server) respondLarge(w http.ResponseWriter, result string) {
-	select {
-	case s.waiting <- struct{}{}:
-		defer func() { <-s.waiting }()
-	default:
-		fail(w, &api.Error{
-			Code: api.CodeTooLarge, Message: fmt.Sprintf("cannot answer: %d other results of more than %d bytes are being sent", maxWaiting, largeResult),
-			State: "the function was called", Hint: "ask for one large result at a time",
-		})
-		return
-	}
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(largeTimeout)); err == nil {
-		answer(w, api.RPCReply{Result: result})
-	}
 }
 
 func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
