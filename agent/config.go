@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"theseus/agent/family"
 	"theseus/volume"
 )
 
@@ -91,7 +92,7 @@ func ConfigFrom(environ []string) (Config, error) {
 	var c Config
 	var errs []error
 	for _, v := range variables {
-		value := cmp.Or(lookup(environ, v.name), v.fallback)
+		value := cmp.Or(family.Lookup(environ, v.name), v.fallback)
 		if err := v.set(&c, value); err != nil {
 			errs = append(errs, fmt.Errorf("cannot use %s=%q: %w", v.name, value, err))
 		}

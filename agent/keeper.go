@@ -121,8 +121,12 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 			return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 		}
 	}
+	environ, err := k.configure(ctx, version)
+	if err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	k.countBoot(version)
-	dump, environ := k.dumpInto(k.environ)
+	dump, environ := k.dumpInto(environ)
 	l, err := newLaunch(k.config, k.volume, boot{release, r.script}, environ)
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"theseus/agent/family"
 	"theseus/agent/heart"
 	"theseus/rpc"
 	"theseus/signals"
@@ -30,7 +31,7 @@ type boot struct {
 	script string // whose boot file and configuration: empty is the release's own, else what release_handler made for one boot
 }
 
-// newLaunch works out the command line of a release on the volume. It is erlexec itself, because the erl
+// newLaunch works out the command line of a release on the volume, in the environment that its family has for it. It is erlexec itself, because the erl
 // script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything from ROOTDIR:
 // libraries, what a removal deletes, $ROOT in boot scripts.
 func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (launch, error) {
@@ -56,7 +57,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 		command: signals.Command{
 			Path:       filepath.Join(erts, "erlexec"),
 			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, port)...),
-			Env:        nodeEnv(v, release, environ, bindir, home),
+			Env:        nodeEnv(v, environ, bindir, home),
 			Dir:        v.Root(),
 			Stdout:     os.Stdout,
 			Stderr:     os.Stderr,
@@ -101,11 +102,10 @@ func bootFile(dir string, release boot) string {
 	return "start"
 }
 
-// nodeEnv is the container's environment with what erlexec needs and what relx's own script would set.
-func nodeEnv(v *volume.Volume, release boot, environ []string, bindir, home string) []string {
+// nodeEnv is the release's environment with what erlexec needs.
+func nodeEnv(v *volume.Volume, environ []string, bindir, home string) []string {
 	set := map[string]string{
 		"ROOTDIR": v.Root(), "BINDIR": bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
-		"RELEASE_ROOT_DIR": v.Root(), "REL_NAME": release.Name, "RELEASE_NAME": release.Name, "RELEASE_VSN": release.Version,
 	}
 	defaults := map[string]string{
 		"ERL_CRASH_DUMP_SECONDS": "10", "ERL_CRASH_DUMP_BYTES": strconv.Itoa(dumpBytes), "PATH": "/usr/bin:/bin",
@@ -129,7 +129,7 @@ func nodeEnv(v *volume.Volume, release boot, environ []string, bindir, home stri
 // nodeHome is where the node finds its cookie: the caller's own home where that holds one, else a private
 // directory with a new random cookie. Never on argv, where every user of the container can read it.
 func nodeHome(c Config, args vmArgs, environ []string) (home, cookie string, err error) {
-	home = lookup(environ, "HOME")
+	home = family.Lookup(environ, "HOME")
 	if args.cookie != "" {
 		return cmp.Or(home, "/"), args.cookie, nil
 	}
@@ -181,15 +181,6 @@ func readVMArgs(dir string) (vmArgs, error) {
 		return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
 	}
 	return parseVMArgs(string(content)), nil
-}
-
-func lookup(environ []string, name string) string {
-	for _, kv := range environ {
-		if key, value, _ := strings.Cut(kv, "="); key == name {
-			return value
-		}
-	}
-	return ""
 }
 
 func exists(path string) bool {

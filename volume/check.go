@@ -151,23 +151,21 @@ func (s *Staged) checkFiles() error {
 	if !s.has("start.boot") && !s.has(s.Release.Name+".boot") {
 		return refuse(Incomplete, "it has no boot script: neither start.boot nor %s.boot", s.Release.Name)
 	}
-	for _, name := range []string{"sys.config", "vm.args", "relup"} {
+	for _, name := range []string{"sys.config", "sys.config.src", "vm.args", "vm.args.src", "relup"} {
 		if err := s.checkText(path.Join(releaseDir, s.Release.Version, name)); err != nil {
 			return err
-		}
-	}
-	for _, name := range []string{"sys.config", "vm.args"} {
-		if s.has(name+".src") && !s.has(name) {
-			return refuse(UnrenderedConfig, "it has only %s.src: a template must be rendered before the package is made", name)
 		}
 	}
 	return nil
 }
 
 // checkConfig reads sys.config before the node does: release_handler takes an unreadable one for an empty
-// one, and the next boot dies of it.
+// one, and the next boot dies of it. A template is read when it is filled in.
 func (s *Staged) checkConfig() error {
 	if !s.has("sys.config") {
+		if s.has("sys.config.src") {
+			return nil
+		}
 		return refuse(BadConfig, "it has no sys.config")
 	}
 	text, err := readFile(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version, "sys.config")))

@@ -46,6 +46,9 @@ func (a *attempt) endLast() error {
 // its state in the middle of it is refused here: behind the point of no return OTP only restarts. Who has allowed a
 // restart gets that instead: a process that is stuck for good must not keep the release that it is stuck in.
 func (a *attempt) check(ctx context.Context) error {
+	if err := a.configure(ctx, a.to); err != nil {
+		return err
+	}
 	if a.way.cold {
 		return nil
 	}
@@ -55,6 +58,18 @@ func (a *attempt) check(ctx context.Context) error {
 	}
 	a.warn("%v", err)
 	a.planCold()
+	return nil
+}
+
+// configure has the configuration of a release filled in, the way back's as well as the target's: what it was made from may
+// have changed since.
+func (a *attempt) configure(ctx context.Context, version string) error {
+	if a.Configure == nil {
+		return nil
+	}
+	if err := a.Configure(ctx, version); err != nil {
+		return refuse("config-unresolved", "cannot %s to %s: %v", a.verb(), a.describeRelease(version), err)
+	}
 	return nil
 }
 

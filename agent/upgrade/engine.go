@@ -65,6 +65,8 @@ type Engine struct {
 	Record func(api.Event) // log and history
 	Trust  trust.Policy    // whose packages may be installed
 	Keep   volume.Keep     // of older releases, once a new one is permanent
+	// Configure resolves what the configuration of a release on the volume leaves open, before it is installed; may be nil.
+	Configure func(ctx context.Context, version string) error
 
 	RefuseDowngrade bool // to an older version, unless the request allows it
 

@@ -32,8 +32,6 @@ func releases() []Case {
 				}
 			}
 		}),
-		but("only-a-template-of-the-config", "unrendered-config", "it has only sys.config.src", "sys.config", func(p *pkg) { p.file(p.in("sys.config.src"), "[].") }),
-		but("only-a-template-of-the-args", "unrendered-config", "it has only vm.args.src", "vm.args", func(p *pkg) { p.file(p.in("vm.args.src"), "-name ${N}") }),
 		but("args-huge", "too-large", "vm.args is larger than 4194304 bytes", "vm.args", func(p *pkg) { p.file(p.in("vm.args"), strings.Repeat("+x\n", 2<<20)) }),
 		but("app-file-huge", "too-large", ".app is larger than 4194304 bytes", ".app", func(p *pkg) { p.file(p.lib("ebin/"+p.Name+".app"), strings.Repeat(" ", 5<<20)) }),
 		but("app-file-a-link", unsafeEnt, noFile, ".app", func(p *pkg) { p.symlink(p.lib("ebin/"+p.Name+".app"), p.Name+".beam") }),
