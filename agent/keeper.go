@@ -133,6 +133,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	node := newIncarnation(release, l.target)
 	node.dump = dump
+	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}

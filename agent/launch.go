@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -176,11 +175,11 @@ func nodeName(args vmArgs, release boot) string {
 }
 
 func readVMArgs(dir string) (vmArgs, error) {
-	content, err := os.ReadFile(filepath.Join(dir, "vm.args"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	content, err := readFileIfThere(filepath.Join(dir, "vm.args"))
+	if err != nil {
 		return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
 	}
-	return parseVMArgs(string(content)), nil
+	return parseVMArgs(content), nil
 }
 
 func exists(path string) bool {

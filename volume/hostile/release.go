@@ -68,6 +68,8 @@ func texts() []Case {
 		{"an-atom-in-it", "which is not {Application, Parameters}", "[demo]."},
 		{"code", "cannot be read", "[{demo,[{f,fun() -> halt() end}]}]."},
 		{"a-variable", "cannot be read", "[{demo,[X]}]."},
+		{"a-fun", "#Fun<shop.0.1> has no text form", "[{demo,[{f,#Fun<shop.0.1>}]}]."},
+		{"a-process", "<0.71.0> has no text form", "[{demo,[{p,<0.71.0>}]}]."},
 		{"deep-lists", "more than 256 levels of nesting", deep("[", "]")},
 		{"deep-tuples", "more than 256 levels of nesting", deep("{", "}")},
 		{"deep-maps", "more than 256 levels of nesting", strings.Repeat("#{a=>", 100_000)},
