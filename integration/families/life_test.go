@@ -63,9 +63,7 @@ func (l *life) boots() {
 }
 
 func (l *life) upgrades() {
-	pkg, err := os.ReadFile(filepath.Join(l.dir, l.family.Name+"-"+families.Second+".tar.gz"))
-	l.Must(err)
-	l.Ends(l.Upgrade(pkg), 0)
+	l.Ends(l.Upgrade(l.pkg(families.Second)), 0)
 	l.runs(families.Second)
 	l.counts(families.Second)
 	l.isTheSameNode()
@@ -134,6 +132,14 @@ func (l *life) runs(version string) {
 		}
 		return nil
 	}))
+}
+
+// pkg is the family's package of a version.
+func (l *life) pkg(version string) []byte {
+	l.T.Helper()
+	pkg, err := os.ReadFile(filepath.Join(l.dir, l.family.Name+"-"+version+".tar.gz"))
+	l.Must(err)
+	return pkg
 }
 
 // in is what a shell in the container prints.

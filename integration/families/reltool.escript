@@ -11,13 +11,12 @@ create(Compiled, Work, V) ->
     Tree = filename:join(Work, V),
     ok = filelib:ensure_dir(filename:join(Tree, "x")),
     Config = {sys, [
-        {app, tally, [{incl_cond, include}, {lib_dir, filename:join(Compiled, V)}]},
+        {app, tally, [{incl_cond, include}, {mod_cond, app}, {lib_dir, filename:join(Compiled, V)}]},
         {rel, "tally", V, [kernel, stdlib, sasl, tally]},
         {rel, "start_clean", "", [kernel, stdlib]},
         {boot_rel, "tally"},
         {profile, embedded},
-        {incl_cond, derived},
-        {mod_cond, derived}
+        {incl_cond, derived}
     ] ++ no_archives(list_to_integer(erlang:system_info(otp_release)))},
     {ok, Server} = reltool:start_server([{config, Config}]),
     ok = reltool:create_target(Server, Tree),
