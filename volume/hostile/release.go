@@ -149,8 +149,8 @@ func rels() []Case {
 		rel(c[0], "bad-rel", c[1], func(*pkg) string { return c[2] })
 	}
 	rel("huge", "too-large", ".rel is larger than 4194304 bytes", func(*pkg) string { return strings.Repeat(" ", 5<<20) })
-	rel("needs-a-newer-kernel", "needs-image", "only another image can run it", swap(func(p *pkg) string { return fmt.Sprintf("{kernel,%q}", p.Kernel) }, `{kernel,"99.9"}`))
-	rel("needs-a-newer-erts", "needs-image", "only another image can run it", swap(erts, "99.9"))
+	rel("needs-a-newer-kernel", "needs-image", "it needs a new image", swap(func(p *pkg) string { return fmt.Sprintf("{kernel,%q}", p.Kernel) }, `{kernel,"99.9"}`))
+	rel("needs-a-newer-erts", "needs-image", "it needs a new image", swap(erts, "99.9"))
 	return cases
 }
 
