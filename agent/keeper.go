@@ -134,6 +134,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	node := newIncarnation(release, l.target)
 	node.dump, node.short = dump, l.short
+	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}

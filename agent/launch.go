@@ -42,6 +42,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 	if err != nil {
 		return launch{}, err
 	}
+	_, short := said.Name()
 	erts, bindir := v.Path("erts-"+release.ERTS, "bin"), filepath.Join(c.RunDir, "bin")
 	if err := heart.Bindir(bindir, erts); err != nil {
 		return launch{}, err
@@ -58,7 +59,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 		},
 		target: id.target,
 		bindir: bindir,
-		short:  args.short,
+		short:  short,
 	}, nil
 }
 
