@@ -65,11 +65,7 @@ func nodeName(said erlexec.Args, release boot) (string, error) {
 	case strings.Contains(name, "@"):
 		return name, nil
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("cannot tell the node's name: %w", err)
-	}
-	host, domain, _ := strings.Cut(host, ".")
+	host, domain, _ := strings.Cut(hostname(), ".")
 	switch {
 	case short:
 		return name + "@" + host, nil
@@ -77,6 +73,14 @@ func nodeName(said erlexec.Args, release boot) (string, error) {
 		return "", fmt.Errorf("it has -name %s, without a host, and the name of this machine, %s, has no domain: give it -name %s@HOST, or -sname", name, host, name)
 	}
 	return name + "@" + host + "." + domain, nil
+}
+
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return host
 }
 
 // nodeHome is where the node finds its cookie: the caller's own home where that holds one, else a private directory with the

@@ -160,6 +160,29 @@ func TestANameWithoutAHostIsCompletedAsErlangDoes(t *testing.T) {
 	})
 }
 
+// TestAPortOfTheReleasesOwnIsTheNodes, whoever gives it. Before OTP 26 kernel has no parameter for it.
+func TestAPortOfTheReleasesOwnIsTheNodes(t *testing.T) {
+	ship.OnEachOTPBut(t, "25", func(t *testing.T, set *images.Set) {
+		s := ship.Build(t, set)
+		for port, c := range map[string]struct {
+			vmArgs  string
+			options []string
+		}{
+			"9121": {"-name demo@127.0.0.1\n-kernel erl_epmd_node_listen_port 9121\n", nil},
+			"9122": {"-name demo@127.0.0.1\n", []string{"-e", "ERL_DIST_PORT=9122"}},
+			"9123": {"-name demo@127.0.0.1\n", []string{"-e", "ERL_FLAGS=-erl_epmd_port 9123"}},
+		} {
+			s.Options = append(docker.Hardened(), c.options...)
+			volume, err := s.Session.Volume(t.Context(), port)
+			s.Must(err)
+			s.Volume = volume
+			s.Replace(s.ImageOf("port", configured(s, images.Seed, map[string]string{"vm.args": c.vmArgs})))
+			s.Serves(images.Seed)
+			listensOnLoopbackOnly(s, "8080", "7000", port)
+		}
+	})
+}
+
 func TestANodeThatTheAgentCouldNotReachIsNotBooted(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Build(t, set)
