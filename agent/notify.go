@@ -62,7 +62,7 @@ func upgradeTo(version string) string {
 
 func upgradeState(u *api.Upgrade) string {
 	if u.Waits() {
-		return "waits for its commit until " + u.CommitBy.UTC().Format(time.DateTime)
+		return "waits for its commit until " + u.CommitBy.UTC().Format(time.DateTime) + " UTC"
 	}
 	return u.State
 }

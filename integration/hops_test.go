@@ -16,26 +16,12 @@ import (
 	"theseus/integration/load"
 	"theseus/integration/repack"
 	"theseus/integration/ship"
-	"theseus/rpc/term"
 )
 
 // thirdFromSecondAlone is the package of 1.2.0 with a relup from and to 1.1.0 alone.
 func thirdFromSecondAlone(s *ship.Ship) []byte {
 	s.T.Helper()
-	pkg, err := repack.Bytes(s.Package(images.Third), func(name string, content []byte) (string, []byte) {
-		if !strings.HasSuffix(name, "/relup") {
-			return name, content
-		}
-		relup, err := term.ParseOne(content)
-		s.Must(err)
-		for _, ways := range []int{1, 2} {
-			relup.(term.Tuple)[ways] = slices.DeleteFunc(relup.(term.Tuple)[ways].(term.List), func(edge term.Term) bool {
-				version, _ := term.AsString(edge.(term.Tuple)[0])
-				return version != images.Second
-			})
-		}
-		return name, []byte("%% coding: utf-8\n" + term.Format(relup) + ".\n")
-	})
+	pkg, err := repack.Bytes(s.Package(images.Third), repack.RelupFrom(images.Second))
 	s.Must(err)
 	return pkg
 }

@@ -191,7 +191,7 @@ func (u Upgrade) String() string {
 		return fmt.Sprintf("%s from %s is under way: %s, its package is coming", u.ID, u.From, u.State)
 	}
 	if u.Waits() {
-		return fmt.Sprintf("%s from %s to %s waits until %s: agent commit makes %s permanent, agent rollback takes it back",
+		return fmt.Sprintf("%s from %s to %s waits until %s UTC: agent commit makes %s permanent, agent rollback takes it back",
 			u.ID, u.From, u.To, u.CommitBy.UTC().Format(time.DateTime), u.To)
 	}
 	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, u.To, u.State)

@@ -48,10 +48,10 @@ func readRecord(root string) (record, error) {
 	return r, err
 }
 
-// keeps tells what of a record is lost in a later one; what was never permanent, and what the operation may remove, may be.
+// keeps tells what of a record is lost in a later one; what only an operation kept, and what the operation may remove, may be.
 func (r record) keeps(later record, removable []string) error {
 	for version, release := range r.Releases {
-		if _, there := later.Releases[version]; !there && !release.Permanent.IsZero() && !slices.Contains(removable, version) {
+		if _, there := later.Releases[version]; !there && !release.Unborn() && !slices.Contains(removable, version) {
 			return fmt.Errorf("release %s is lost", version)
 		}
 	}
@@ -103,8 +103,8 @@ func complete(root string, r record, spare []string) error {
 		expect(want, name)
 	}
 	for version, release := range r.Releases {
-		if release.Permanent.IsZero() {
-			return fmt.Errorf("%s is recorded and never was permanent", version)
+		if release.Unborn() {
+			return fmt.Errorf("%s is recorded, never was permanent, and nobody wants it", version)
 		}
 		if err := whole(root, release, want); err != nil {
 			return fmt.Errorf("release %s: %w", version, err)
