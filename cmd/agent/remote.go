@@ -136,8 +136,8 @@ func shellCommand(r api.Remote, home string, environ []string) *exec.Cmd {
 		cmd = exec.Command(filepath.Join(r.Release, "iex"), "--hidden", flag("--", r), name, "--boot", r.Boot,
 			"--boot-var", "RELEASE_LIB", r.Lib, "--erl", strings.Join(connect, " "), "--remsh", r.Node)
 	} else {
-		cmd = exec.Command(filepath.Join(r.Bindir, "erlexec"), append(connect, "-boot", r.Boot, "-boot_var", "RELEASE_LIB", r.Lib,
-			"-hidden", flag("-", r), name, "-remsh", r.Node)...)
+		cmd = exec.Command(filepath.Join(r.Bindir, "erlexec"), append(connect, "-boot", r.Boot, "-boot_var", "SYSTEM_LIB_DIR", r.Lib,
+			"-boot_var", "ERTS_LIB_DIR", r.Lib, "-boot_var", "RELEASE_LIB", r.Lib, "-hidden", flag("-", r), name, "-remsh", r.Node)...)
 	}
 	cmd.Env = slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
