@@ -31,8 +31,8 @@ version(App) ->
     {ok, V} = application:get_key(App, vsn),
     V.
 
-%% ranch's own appup leads from one minor version to the next. What it says for the steps in between is the same, so one
-%% step over all of them is what its last one is, in the shape that systools reads: one term.
+%% ranch's own appup leads to each version from the one before it. What it says of the last step covers the steps before, so
+%% that one is to lead from there as well. The first term is the newest, and the only one that systools reads.
 appup(Libs, Old, New) ->
     File = filename:join([Libs, "ranch-" ++ New, "ebin", "ranch.appup"]),
     {ok, [{New, [{_, Up}], [{_, Down}]} | _]} = file:consult(File),

@@ -15,16 +15,10 @@ import (
 	"theseus/integration/ship"
 )
 
-// plain is the family whose packages the stories of configuration change.
-func plain() families.Family {
-	all := families.All()
-	return all[slices.IndexFunc(all, func(f families.Family) bool { return f.Name == "systools" })]
-}
-
 // TestAConfigurationChangesInServiceAndBack: sys.config of 1.1.0 changes tide, adds pilot and lacks berth.
 func TestAConfigurationChangesInServiceAndBack(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		l := conceive(t, set, plain())
+		l := conceive(t, set, family("systools"))
 		l.boots()
 		l.upgrades()
 		l.wasTold(`{[{tide,flood}],[{pilot,"on board"}],[berth]}`)
@@ -38,7 +32,7 @@ func TestAConfigurationChangesInServiceAndBack(t *testing.T) {
 // TestWhatWaitsForTheNextStartIsNamed: the flags of the node are those that it was started with, whatever is installed.
 func TestWhatWaitsForTheNextStartIsNamed(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		l := conceive(t, set, plain())
+		l := conceive(t, set, family("systools"))
 		first := l.with(families.First, "-env HARBOUR old\n-setcookie hush\n+P 300000\n")
 		second := l.with(families.Second, "-env HARBOUR new\n-setcookie hush\n+P 400000\n-env MAST tall\n")
 		l.Must(os.WriteFile(filepath.Join(l.dir, l.family.Name+"-"+families.First+".tar.gz"), first, 0o644))
@@ -67,7 +61,7 @@ func TestWhatWaitsForTheNextStartIsNamed(t *testing.T) {
 // environment of every application.
 func TestAConfigurationThatHasNoTextIsRefused(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		l := conceive(t, set, plain())
+		l := conceive(t, set, family("systools"))
 		l.boots()
 		bad, err := repack.Bytes(l.pkg(families.Second), func(name string, content []byte) (string, []byte) {
 			if strings.HasSuffix(name, "/sys.config") {

@@ -16,6 +16,11 @@ import (
 // every is all that the matrix has for rows.
 func every() []families.Family { return families.All() }
 
+func family(name string) families.Family {
+	all := every()
+	return all[slices.IndexFunc(all, func(f families.Family) bool { return f.Name == name })]
+}
+
 // sampled is how many families a run with a seed has, each on one OTP.
 const sampled = 2
 

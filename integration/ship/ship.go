@@ -54,6 +54,16 @@ func OnEachOTPBut(t *testing.T, not string, story func(t *testing.T, set *images
 	})
 }
 
+// OnOTP is for a story that can be told on one OTP alone.
+func OnOTP(t *testing.T, otp string, story func(t *testing.T, set *images.Set)) {
+	t.Helper()
+	t.Parallel()
+	if !slices.Contains(asked(), otp) {
+		t.Skipf("needs OTP %s", otp)
+	}
+	on(t, []string{otp}, story)
+}
+
 // AloneOnEachOTP is for a story that needs the machine for itself, and is never left out.
 func AloneOnEachOTP(t *testing.T, story func(t *testing.T, set *images.Set)) {
 	t.Helper()

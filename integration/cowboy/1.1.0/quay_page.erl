@@ -1,6 +1,8 @@
 -module(quay_page).
 -export([init/2]).
 
-init(Req, State) ->
-    Body = ["1.1.0 ", integer_to_binary(quay_visits:count())],
-    {ok, cowboy_req:reply(200, #{<<"content-type">> => <<"text/plain">>}, Body, Req), State}.
+init(Req, What) ->
+    {ok, cowboy_req:reply(200, #{<<"content-type">> => <<"text/plain">>}, body(What), Req), What}.
+
+body(version) -> <<"1.1.0">>;
+body(visits) -> integer_to_binary(quay_visits:count()).
