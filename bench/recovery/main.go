@@ -98,7 +98,6 @@ func launch(ctx context.Context, session *docker.Session, otp string, random *ra
 		return nil, err
 	}
 	c, err := session.Start(ctx, docker.Spec{Image: set.Image, Name: "agent", Options: []string{
-		"--cpu-shares", "262144", // what else the machine does is not what is measured
 		"-v", volume + ":/var/lib/release", "-v", filepath.Dir(set.Package(images.Second)) + ":/packages:ro",
 	}})
 	if err != nil {
@@ -218,16 +217,18 @@ func (l *life) note(e api.Event, asked time.Time) {
 }
 
 func report(out io.Writer, moments []*moment) {
-	fmt.Fprintln(out, "| killed while | rounds | agent, median | agent, longest | target | node's own boot, median | before the agent, median |")
-	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(out, "| killed while | rounds | agent, median | agent, longest | target | node's own boot, median | agent / boot | before the agent, median |")
+	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, m := range moments {
 		agent := m.times(func(s sample) time.Duration { return s.agent })
 		verdict := "met"
 		if agent[len(agent)-1] > target {
 			verdict = "**missed**"
 		}
-		fmt.Fprintf(out, "| %s | %d | %s | %s | ≤ %s: %s | %s | %s |\n", m.name, len(agent), ms(middle(agent)), ms(agent[len(agent)-1]), ms(target), verdict,
-			ms(middle(m.times(func(s sample) time.Duration { return s.boot }))), ms(middle(m.times(func(s sample) time.Duration { return s.docker }))))
+		boot := middle(m.times(func(s sample) time.Duration { return s.boot }))
+		before := middle(m.times(func(s sample) time.Duration { return s.docker }))
+		fmt.Fprintf(out, "| %s | %d | %s | %s | ≤ %s: %s | %s | %.2f | %s |\n", m.name, len(agent), ms(middle(agent)), ms(agent[len(agent)-1]),
+			ms(target), verdict, ms(boot), float64(middle(agent))/float64(boot), ms(before))
 	}
 }
 
