@@ -82,6 +82,7 @@ bench: images-$(OTP) ## the comparisons of docs/benchmarks.md; see there for eac
 	$(GO) run ./bench/upgrade -otp $(OTP)
 	$(GO) run ./bench/unpack
 	$(GO) run ./bench/init -otp $(OTP)
+	$(GO) run ./bench/recovery -otp $(OTP)
 
 clean:
 	rm -rf bin build
