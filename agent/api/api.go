@@ -190,11 +190,15 @@ func (u Upgrade) String() string {
 	if u.To == "" {
 		return fmt.Sprintf("%s from %s is under way: %s, its package is coming", u.ID, u.From, u.State)
 	}
+	to := u.To
+	if len(u.Via) > 0 {
+		to += " over " + strings.Join(u.Via, ", ")
+	}
 	if u.Waits() {
 		return fmt.Sprintf("%s from %s to %s waits until %s UTC: agent commit makes %s permanent, agent rollback takes it back",
-			u.ID, u.From, u.To, u.CommitBy.UTC().Format(time.DateTime), u.To)
+			u.ID, u.From, to, u.CommitBy.UTC().Format(time.DateTime), u.To)
 	}
-	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, u.To, u.State)
+	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, to, u.State)
 }
 
 // Agent is the agent itself.

@@ -71,7 +71,7 @@ func (a *attempt) wants(settle *time.Duration, hold api.Hold) {
 		a.settle = *settle
 	}
 	if hold.NoCommit {
-		a.within = cmp.Or(hold.CommitWithin, a.Within)
+		a.within = cmp.Or(max(0, hold.CommitWithin), a.Within)
 	}
 }
 
@@ -167,10 +167,11 @@ func (a *attempt) meetNode() error {
 }
 
 // reach notes the state. Installing is recorded durably before it is entered: from there on a crash costs the
-// node's state, before it a crash costs nothing. A state that could not be recorded was not reached.
+// node's state, before it a crash costs nothing. So is a probation that waits for a person: a crash may come much later.
+// A state that could not be recorded was not reached.
 func (a *attempt) reach(to State) error {
 	next, err := a.state.next(to)
-	if err == nil && next == Installing {
+	if err == nil && (next == Installing || next == Probation && a.within > 0) {
 		err = a.Volume.Advance(string(next))
 	}
 	if err != nil {

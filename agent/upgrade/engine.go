@@ -123,6 +123,9 @@ func (e *Engine) Unpack(run, caller context.Context, req api.UpgradeRequest, pkg
 
 // Install brings the node to a release that is on the volume already.
 func (e *Engine) Install(run context.Context, req api.InstallRequest, on func(api.Event)) error {
+	if req.Version == "" {
+		return refuse(api.CodeBadRequest, "cannot install: no version is named")
+	}
 	a, err := e.begin("install", on)
 	if err != nil {
 		return err

@@ -146,7 +146,7 @@ func (c *cli) open(path string) (io.ReadCloser, error) {
 	if err != nil {
 		e := &api.Error{Code: codeNoPackage, Message: err.Error(), State: "nothing was changed"}
 		if errors.Is(err, fs.ErrNotExist) {
-			e.Hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE"
+			e.Hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE; agent releases lists what is on the volume"
 		}
 		return nil, e
 	}
