@@ -63,11 +63,7 @@ type SyntaxError struct{ Text string } // one line, with the number of the line
 func (e *SyntaxError) Error() string { return e.Text }
 
 // Value is what a job has returned. It is in the node, and read from there when it is written. Close it.
-type Value struct {
-	session *session
-	text    bool // else a term
-	size    int64
-}
+type Value struct{ end *end }
 
 // Do has the node do a job, and passes on what that prints, piece by piece. A call prints in the node. The job can print as
 // fast as print returns. The error is a *BadRPCError, *ExceptionError or *SyntaxError, or as Call has it.
@@ -78,23 +74,24 @@ func (n *Node) Do(ctx context.Context, job Job, print func(text []byte) error) (
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.follow(ctx, job, print)
+	e, err := s.follow(ctx, print)
 	if err != nil {
 		s.stop(ctx)
 		return nil, err
 	}
-	return v, nil
+	if err := e.failure(ctx, job); err != nil {
+		e.forget(ctx)
+		return nil, err
+	}
+	return &Value{e}, nil
 }
 
 // follow waits for the end of the job.
-func (s *session) follow(ctx context.Context, job Job, print func([]byte) error) (*Value, error) {
+func (s *session) follow(ctx context.Context, print func([]byte) error) (*end, error) {
 	for {
-		output, kind, size, err := s.next(ctx)
-		switch {
-		case err != nil:
-			return nil, err
-		case kind != "":
-			return s.value(ctx, job, kind, size)
+		output, e, err := s.next(ctx)
+		if err != nil || e != nil {
+			return e, err
 		}
 		if err := print(output); err != nil {
 			return nil, err
@@ -102,28 +99,23 @@ func (s *session) follow(ctx context.Context, job Job, print func([]byte) error)
 	}
 }
 
-// value is what the job has ended with.
-func (s *session) value(ctx context.Context, job Job, kind string, size int64) (*Value, error) {
-	switch kind {
+// failure is nil where the job has a value.
+func (e *end) failure(ctx context.Context, job Job) error {
+	switch e.kind {
 	case "value", "text":
-		return &Value{s, kind == "text", size}, nil
+		return nil
 	case "badrpc":
 		var text beginning
-		if err := etf.Write(&text, s.source(ctx, size), Line); err != nil && !errors.Is(err, errLonger) {
-			return nil, err
+		if err := etf.Write(&text, e.source(ctx), Line); err != nil && !errors.Is(err, errLonger) {
+			return err
 		}
-		return nil, job.fail(text.String())
-	case "exception", "syntax":
-		text, err := s.all(ctx, size)
-		switch {
-		case err != nil:
-			return nil, err
-		case kind == "syntax":
-			return nil, &SyntaxError{text}
-		}
-		return nil, &ExceptionError{text}
+		return job.fail(text.String())
+	case "exception":
+		return &ExceptionError{e.text()}
+	case "syntax":
+		return &SyntaxError{e.text()}
 	}
-	return nil, fmt.Errorf("cannot read the node's answer: a session ended with %s", kind)
+	return fmt.Errorf("cannot read the node's answer: a session ended with %s", e.kind)
 }
 
 // beginning keeps as much of a reason as an error shows.
@@ -141,16 +133,19 @@ func (b *beginning) Write(text []byte) (int, error) {
 }
 
 // Size is how many bytes the value has as it travels.
-func (v *Value) Size() int64 { return v.size }
+func (v *Value) Size() int64 { return v.end.size }
 
 // Write writes the value, of any size, in a bounded amount of memory. A text of Elixir's is written as it is.
 func (v *Value) Write(ctx context.Context, w io.Writer, style Style) error {
-	source := v.session.source(ctx, v.size)
-	if !v.text {
+	source := v.end.source(ctx)
+	if v.end.kind == "value" {
 		return etf.Write(w, source, style)
 	}
-	for offset := int64(0); offset < v.size; {
+	for offset := int64(0); offset < v.end.size; {
 		piece, err := source(offset)
+		if err == nil && len(piece) == 0 {
+			err = etf.ErrMalformed
+		}
 		if err != nil {
 			return err
 		}
@@ -163,4 +158,4 @@ func (v *Value) Write(ctx context.Context, w io.Writer, style Style) error {
 }
 
 // Close lets the node forget the value.
-func (v *Value) Close(ctx context.Context) { v.session.stop(ctx) }
+func (v *Value) Close(ctx context.Context) { v.end.forget(ctx) }

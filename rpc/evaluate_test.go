@@ -252,3 +252,17 @@ func TestWhatAnEvaluationLeavesRunningPrintsWhereTheNodeDoes(t *testing.T) {
 		return call(t, n, "erlang", "whereis", term.Atom("late")) != term.Term(term.Atom("undefined"))
 	})
 }
+
+// A call whose time is up at the moment of its writing must not take the connection from the others.
+func TestADeadlineAtTheMomentOfWritingBreaksNothing(t *testing.T) {
+	n := startErlang(t).connect(t)
+	call(t, n, "erlang", "node")
+	for i := range 2000 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%200)*time.Microsecond)
+		_, _ = n.Call(ctx, "erlang", "node")
+		cancel()
+	}
+	if call(t, n, "erlang", "node"); !n.Connected() {
+		t.Error("the connection was lost")
+	}
+}

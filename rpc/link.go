@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -252,7 +253,7 @@ func (l *link) frame(message term.Term) ([]byte, error) {
 }
 
 // send writes a whole frame or breaks the connection: of half a frame the node does nothing, so an error
-// means that the call was not made.
+// means that the call was not made. A deadline that has passed before the first byte breaks nothing: all calls share it.
 func (l *link) send(ctx context.Context, frame []byte) error {
 	select {
 	case <-l.done:
@@ -269,8 +270,10 @@ func (l *link) send(ctx context.Context, frame []byte) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = l.conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write does then
 	}
-	if _, err := l.conn.Write(frame); err != nil {
-		l.hangUp()
+	if n, err := l.conn.Write(frame); err != nil {
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			l.hangUp()
+		}
 		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	return nil

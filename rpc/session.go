@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"theseus/rpc/etf"
@@ -83,23 +84,25 @@ func (s *session) ask(ctx context.Context, question term.Term) (term.Term, error
 	return answer, err
 }
 
-// next is text that the job has printed, or the kind of its end and how many bytes that has.
-func (s *session) next(ctx context.Context) (output []byte, kind string, size int64, err error) {
+// next is text that the job has printed, or its end.
+func (s *session) next(ctx context.Context) (output []byte, e *end, err error) {
 	answer, err := s.ask(ctx, term.Atom("next"))
 	if err != nil {
-		return nil, "", 0, err
+		return nil, nil, err
 	}
 	t, _ := answer.(term.Tuple)
-	if len(t) != 2 {
-		return nil, "", 0, unexpected(answer)
+	switch {
+	case len(t) == 2 && t[0] == term.Term(term.Atom("output")):
+		if output, ok := t[1].(term.Binary); ok {
+			return output, nil, nil
+		}
+	case len(t) == 3:
+		size, sized := t[1].(int64)
+		if first, ok := t[2].(term.Binary); ok && sized {
+			return nil, &end{session: s, kind: words(t[0]), size: size, first: first}, nil
+		}
 	}
-	switch value := t[1].(type) {
-	case term.Binary:
-		return value, "", 0, nil
-	case int64:
-		return nil, words(t[0]), value, nil
-	}
-	return nil, "", 0, unexpected(answer)
+	return nil, nil, unexpected(answer)
 }
 
 // at is a piece of the end.
@@ -124,24 +127,38 @@ func (s *session) stop(ctx context.Context) {
 	_, _ = s.ask(ctx, term.Atom("stop"))
 }
 
-// source gives size bytes of the end.
-func (s *session) source(ctx context.Context, size int64) etf.Source {
+// end is what a job has ended with: bytes in the node, of which the first are here.
+type end struct {
+	session *session
+	kind    string
+	size    int64
+	first   []byte
+}
+
+// source gives them.
+func (e *end) source(ctx context.Context) etf.Source {
 	return func(offset int64) ([]byte, error) {
-		if offset < 0 || offset >= size {
+		switch {
+		case offset < 0 || offset >= e.size:
 			return nil, nil
+		case offset < int64(len(e.first)):
+			return e.first[offset:], nil
 		}
-		return s.at(ctx, offset)
+		return e.session.at(ctx, offset)
 	}
 }
 
-// all is a short end as text; of a longer one the beginning.
-func (s *session) all(ctx context.Context, size int64) (string, error) {
-	if size == 0 {
-		return "", nil
+// text is the beginning, as text.
+func (e *end) text() string {
+	if int64(len(e.first)) < e.size {
+		return strings.ToValidUTF8(string(e.first), "") + "… and more"
 	}
-	text, err := s.at(ctx, 0)
-	if err == nil && int64(len(text)) < size {
-		text = append(text, "… and more"...)
+	return string(e.first)
+}
+
+// forget ends the session, unless that has ended with all of it.
+func (e *end) forget(ctx context.Context) {
+	if int64(len(e.first)) < e.size {
+		e.session.stop(ctx)
 	}
-	return string(text), err
 }

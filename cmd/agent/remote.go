@@ -56,7 +56,7 @@ const codeNoTerminal = "no-terminal"
 
 // shell runs the shell on our terminal until it ends. Its node is told the cookie in a file of a home of its own.
 func (c *cli) shell(r api.Remote) error {
-	home, err := privateHome(r.Cookie)
+	home, err := privateHome(r)
 	if err != nil {
 		return err
 	}
@@ -103,21 +103,29 @@ func attend(cmd *exec.Cmd) error {
 	return cmd.Wait()
 }
 
+// inetrc is a file in the home. The host in the node's name may be another address than where the node listens.
+const inetrc = "inetrc"
+
 // privateHome has the cookie where a node looks for it. It is in memory where that can be, and not on a volume.
-func privateHome(cookie string) (string, error) {
+func privateHome(r api.Remote) (string, error) {
 	var errs []error
+	_, host, _ := strings.Cut(r.Node, "@")
+	hosts := fmt.Sprintf("{host, {%s}, [%q]}.\n{lookup, [file, native]}.\n", strings.ReplaceAll(r.Host, ".", ","), host)
 	for _, dir := range []string{"/dev/shm", os.TempDir(), "/run"} {
 		home, err := os.MkdirTemp(dir, "agent-remote-")
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(home, ".erlang.cookie"), []byte(cookie), 0o400); err != nil {
-			os.RemoveAll(home)
-			errs = append(errs, err)
-			continue
+		err = errors.Join(
+			os.WriteFile(filepath.Join(home, ".erlang.cookie"), []byte(r.Cookie), 0o400),
+			os.WriteFile(filepath.Join(home, inetrc), []byte(hosts), 0o400),
+		)
+		if err == nil {
+			return home, nil
 		}
-		return home, nil
+		os.RemoveAll(home)
+		errs = append(errs, err)
 	}
 	return "", fmt.Errorf("cannot make a home for the shell: %w; mount a tmpfs (docker run --tmpfs /tmp)", errors.Join(errs...))
 }
@@ -129,7 +137,7 @@ func shellCommand(r api.Remote, home string, environ []string) *exec.Cmd {
 	connect := []string{"-start_epmd", "false", "-erl_epmd_port", strconv.Itoa(r.Port), "-dist_listen", "false", "+Bc"}
 	set := map[string]string{
 		"ROOTDIR": r.Root, "BINDIR": r.Bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
-		"TERM": terminal(environ), "ERL_CRASH_DUMP_SECONDS": "0",
+		"TERM": terminal(environ), "ERL_CRASH_DUMP_SECONDS": "0", "ERL_INETRC": filepath.Join(home, inetrc),
 	}
 	var cmd *exec.Cmd
 	if r.Lang == api.Elixir {
