@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -160,7 +161,10 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	preferNode(node.process.Pid())
 	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
-		k.node, k.next, k.expect = node, "", ""
+		k.node, k.next = node, ""
+		if !strings.HasPrefix(r.script, volume.HybridPrefix) { // in which a relup may restart the emulator once more
+			k.expect = ""
+		}
 		k.gaveWay = k.gaveWay.since(version)
 	})
 	attrs := map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr}
@@ -334,6 +338,8 @@ func (k *keeper) Await(ctx context.Context, old upgrade.Incarnation) error {
 		case k.stopping:
 			return false, errStopping
 		case k.node == old.(*incarnation):
+			return false, nil
+		case k.node.down && k.expect != "": // or so it seems until its end is judged
 			return false, nil
 		case k.node.down:
 			return false, fmt.Errorf("the node of %s ended while it booted", k.node.version)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
@@ -69,6 +70,9 @@ func tally(name, made, place string, environ ...string) Family {
 	}
 }
 
+// building holds off a second build of what the first one is about to cache.
+var building sync.Mutex
+
 // packages builds those of all families of one OTP in an image, which stays as the cache.
 func packages(ctx context.Context, s *docker.Session, name, otp, dir string) error {
 	root, err := images.Root()
@@ -79,6 +83,8 @@ func packages(ctx context.Context, s *docker.Session, name, otp, dir string) err
 		Dir: filepath.Join(root, "integration"), File: "families/Dockerfile", Args: map[string]string{"OTP": otp},
 		Tag: cmp.Or(os.Getenv("AGENT_TEST_IMAGE"), "theseus-demo") + "-families:" + otp,
 	}
+	building.Lock()
+	defer building.Unlock()
 	var progress bytes.Buffer
 	if err := build.Run(ctx, &progress); err != nil {
 		return fmt.Errorf("%w\n%s", err, progress.String())
