@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -85,8 +87,8 @@ func (k *keeper) protected() string {
 
 // policy is what is in force for a release.
 func (k *keeper) policy(version string) RestartPolicy {
-	args, err := readVMArgs(k.volume.ReleaseDir(version))
-	return policyFor(k.config.Restart, err == nil && args.has("-heart"))
+	content, err := os.ReadFile(filepath.Join(k.volume.ReleaseDir(version), "vm.args"))
+	return policyFor(k.config.Restart, err == nil && parseVMArgs(string(content)).has("-heart"))
 }
 
 // schedule notes a restart. What the policy boots is what a start of the container would: the permanent release.

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,6 +22,7 @@ type launch struct {
 	command signals.Command
 	target  rpc.Target
 	bindir  string // where the node finds its programs, and its heart the agent
+	reach   family.Node
 }
 
 // boot is a release, and how it is booted.
@@ -35,8 +35,12 @@ type boot struct {
 // script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything from ROOTDIR:
 // libraries, what a removal deletes, $ROOT in boot scripts.
 func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (launch, error) {
-	dir := v.ReleaseDir(release.Version)
-	args, err := readVMArgs(dir)
+	its := familyRelease(v, release.Release)
+	how, err := family.Of(its, family.Host{}).Launch(its, environ)
+	if err != nil {
+		return launch{}, err
+	}
+	args, err := readVMArgs(how)
 	if err != nil {
 		return launch{}, err
 	}
@@ -45,7 +49,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 	if err != nil {
 		return launch{}, err
 	}
-	home, cookie, err := nodeHome(c, args, environ)
+	home, cookie, err := nodeHome(c, args, environ, how.Cookie)
 	if err != nil {
 		return launch{}, err
 	}
@@ -56,7 +60,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 	return launch{
 		command: signals.Command{
 			Path:       filepath.Join(erts, "erlexec"),
-			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, port)...),
+			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, how, port)...),
 			Env:        nodeEnv(v, environ, bindir, home),
 			Dir:        v.Root(),
 			Stdout:     os.Stdout,
@@ -65,24 +69,33 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 		},
 		target: rpc.Target{Node: nodeName(args, release), Addr: net.JoinHostPort("127.0.0.1", port), Cookie: cookie},
 		bindir: bindir,
+		reach:  family.Node{Name: nodeName(args, release), Short: args.short, Port: port, Home: home, InetRC: filepath.Join(c.RunDir, "inetrc")},
 	}, nil
 }
 
+func familyRelease(v *volume.Volume, r volume.Release) family.Release {
+	return family.Release{Name: r.Name, Version: r.Version, ERTS: r.ERTS, Root: v.Root(), Dir: v.ReleaseDir(r.Version)}
+}
+
 // nodeArgs are erlexec's arguments. What vm.args says itself is left to it.
-func nodeArgs(v *volume.Volume, release boot, args vmArgs, port string) []string {
+func nodeArgs(v *volume.Volume, release boot, args vmArgs, how family.Launch, port string) []string {
 	dir, lib := v.ReleaseDir(cmp.Or(release.script, release.Version)), v.Path("lib")
-	list := []string{
-		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, release)), "-mode", "embedded",
+	list := append(slices.Clone(how.Before),
+		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, how)), "-mode", how.Mode,
 		"-boot_var", "SYSTEM_LIB_DIR", lib, "-boot_var", "ERTS_LIB_DIR", lib, "-boot_var", "RELEASE_LIB", lib,
 		"-config", filepath.Join(dir, "sys"),
-	}
-	if vmArgs := filepath.Join(v.ReleaseDir(release.Version), "vm.args"); exists(vmArgs) {
-		list = append(list, "-args_file", vmArgs)
+	)
+	if how.VMArgs != "" {
+		list = append(list, "-args_file", how.VMArgs)
 	}
 	if !args.has("-heart") {
 		list = append(list, "-heart")
 	}
-	if args.name == "" {
+	switch {
+	case args.named:
+	case args.short:
+		list = append(list, "-sname", args.name)
+	default:
 		list = append(list, "-name", nodeName(args, release))
 	}
 	if !args.has("-start_epmd") && !args.has("-erl_epmd_port") {
@@ -91,13 +104,13 @@ func nodeArgs(v *volume.Volume, release boot, args vmArgs, port string) []string
 	if !args.has("-kernel inet_dist_use_interface") {
 		list = append(list, "-kernel", "inet_dist_use_interface", "{127,0,0,1}")
 	}
-	return list
+	return append(list, how.After...)
 }
 
-// bootFile is start, or the release's name as older relx has it.
-func bootFile(dir string, release boot) string {
-	if exists(filepath.Join(dir, release.Name+".boot")) {
-		return release.Name
+// bootFile is the release's, or start where release_handler has made one for a single boot.
+func bootFile(dir string, how family.Launch) string {
+	if exists(filepath.Join(dir, how.Boot+".boot")) {
+		return how.Boot
 	}
 	return "start"
 }
@@ -126,19 +139,26 @@ func nodeEnv(v *volume.Volume, environ []string, bindir, home string) []string {
 	return env
 }
 
-// nodeHome is where the node finds its cookie: the caller's own home where that holds one, else a private
-// directory with a new random cookie. Never on argv, where every user of the container can read it.
-func nodeHome(c Config, args vmArgs, environ []string) (home, cookie string, err error) {
+// nodeHome is where the node finds its cookie: a private directory for the one that its release brings, the caller's own home where
+// that holds one, else the private directory with a new random cookie. Never on argv, where every user of the container can read it.
+func nodeHome(c Config, args vmArgs, environ []string, its string) (home, cookie string, err error) {
 	home = family.Lookup(environ, "HOME")
+	private := filepath.Join(c.RunDir, "home")
+	if its != "" {
+		cookie = cmp.Or(args.cookie, its)
+		return private, cookie, writeCookie(private, cookie)
+	}
 	if args.cookie != "" {
 		return cmp.Or(home, "/"), args.cookie, nil
 	}
 	if own, err := os.ReadFile(filepath.Join(home, ".erlang.cookie")); home != "" && err == nil {
 		return home, strings.TrimRight(string(own), "\r\n"), nil
 	}
-	home = filepath.Join(c.RunDir, "home")
-	cookie, err = writeCookie(home)
-	return home, cookie, err
+	cookie, err = newCookie()
+	if err == nil {
+		err = writeCookie(private, cookie)
+	}
+	return private, cookie, err
 }
 
 // distPort is where the node will listen: as vm.args says, as configured, or a port that is free now.
@@ -165,22 +185,38 @@ func nodeName(args vmArgs, release boot) string {
 	case strings.Contains(args.name, "@"):
 		return args.name
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
+	host := hostname()
 	if args.short {
 		host, _, _ = strings.Cut(host, ".")
 	}
 	return args.name + "@" + host
 }
 
-func readVMArgs(dir string) (vmArgs, error) {
-	content, err := os.ReadFile(filepath.Join(dir, "vm.args"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "localhost"
 	}
-	return parseVMArgs(string(content)), nil
+	return host
+}
+
+// readVMArgs reads the release's arguments in the order in which the node does. A name that its family has for it counts where
+// they give none.
+func readVMArgs(how family.Launch) (vmArgs, error) {
+	args := vmArgs{flags: map[string]bool{}}
+	args.noteAll(how.Before)
+	if how.VMArgs != "" {
+		content, err := os.ReadFile(how.VMArgs)
+		if err != nil {
+			return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
+		}
+		args.noteAll(vmWords(string(content)))
+	}
+	args.named = args.name != ""
+	if !args.named && how.Name != "" {
+		args.name, args.short = how.Name, how.Short
+	}
+	return args, nil
 }
 
 func exists(path string) bool {

@@ -11,6 +11,7 @@ import (
 type vmArgs struct {
 	name     string // of the node, as given to -name or -sname; empty: the node is not distributed
 	short    bool   // -sname
+	named    bool   // by an argument of the release
 	cookie   string // of -setcookie
 	distPort string // of -erl_epmd_port
 	flags    map[string]bool
@@ -24,15 +25,18 @@ func (a vmArgs) has(flag string) bool { return a.flags[flag] }
 // quotes keep white space in a word.
 func parseVMArgs(content string) vmArgs {
 	args := vmArgs{flags: map[string]bool{}}
-	words := vmWords(content)
+	args.noteAll(vmWords(content))
+	return args
+}
+
+func (a *vmArgs) noteAll(words []string) {
 	for i, word := range words {
 		value := ""
 		if i+1 < len(words) {
 			value = words[i+1]
 		}
-		args.note(word, value, words[i+1:])
+		a.note(word, value, words[i+1:])
 	}
-	return args
 }
 
 func (a *vmArgs) note(word, value string, rest []string) {

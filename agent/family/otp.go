@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,21 @@ func (otp) Environ(_ context.Context, r Release, base []string) ([]string, error
 		"RELEASE_ROOT_DIR": r.Root, "REL_NAME": r.Name, "RELEASE_NAME": r.Name, "RELEASE_VSN": r.Version,
 	}), nil
 }
+
+// Launch has the release's name for its boot script where older relx made it.
+func (otp) Launch(r Release, _ []string) (Launch, error) {
+	l := Launch{Boot: "start", Mode: "embedded"}
+	if exists(filepath.Join(r.Dir, r.Name+".boot")) {
+		l.Boot = r.Name
+	}
+	if vmArgs := filepath.Join(r.Dir, "vm.args"); exists(vmArgs) {
+		l.VMArgs = vmArgs
+	}
+	return l, nil
+}
+
+// Command is none: relx's own script renders its templates from its caller's environment.
+func (otp) Command(Release, Node) []byte { return nil }
 
 // Resolve fills in the templates.
 func (otp) Resolve(_ context.Context, r Release, environ []string) (Resolved, error) {
