@@ -81,7 +81,7 @@ func (mix) Command(r Release, node Node) []byte {
 	}
 	var b strings.Builder
 	b.WriteString("#!/bin/sh\n# The launcher of the release, for the node that the agent runs. The agent writes this anew for each boot and each upgrade.\n")
-	b.WriteString("case $1 in\nstart | start_iex | daemon | daemon_iex)\n\techo \"ERROR: the agent starts the node: restart the container\" >&2\n\texit 1\n\t;;\nesac\n")
+	b.WriteString(guard)
 	for _, set := range [][2]string{
 		{"RELEASE_VSN", r.Version}, {"RELEASE_NODE", node.Name}, {"RELEASE_DISTRIBUTION", kind},
 		{"RELEASE_COOKIE", inFile}, {"HOME", node.Home}, {"ERL_ROOTDIR", r.Root}, {"ERL_INETRC", node.InetRC},
@@ -92,6 +92,19 @@ func (mix) Command(r Release, node Node) []byte {
 	fmt.Fprintf(&b, ". %s\n", quote(r.launcher()))
 	return []byte(b.String())
 }
+
+// guard refuses what would harm: a second node, and a remote shell without a terminal, at the end of whose input Elixir 1.20
+// halts the node.
+const guard = `case $1 in
+start | start_iex | daemon | daemon_iex)
+	echo "ERROR: the agent starts the node: restart the container" >&2
+	exit 1
+	;;
+remote)
+	[ -t 0 ] || { echo "ERROR: remote needs a terminal: docker exec -it" >&2; exit 1; }
+	;;
+esac
+`
 
 const inFile = "in-a-file" // in the place of a cookie
 
