@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -86,10 +87,11 @@ func (k *keeper) protected() string {
 
 // policy is what is in force for a release.
 func (k *keeper) policy(version string) RestartPolicy {
-	r := k.volume.State().Releases[version]
-	said, err := erlexec.Line{
-		OTP: erlexec.OTP(r.ERTS), Args: releaseArgs(k.volume, boot{Release: r}), Environ: k.environ, Dir: k.volume.Root(),
-	}.Read()
+	line := erlexec.Line{OTP: erlexec.OTP(k.volume.State().Releases[version].ERTS), Environ: k.environ, Dir: k.volume.Root()}
+	if vmArgs := filepath.Join(k.volume.ReleaseDir(version), "vm.args"); exists(vmArgs) {
+		line.Args = []string{"-args_file", vmArgs}
+	}
+	said, err := line.Read()
 	return policyFor(k.config.Restart, err == nil && said.Has("-heart"))
 }
 

@@ -131,7 +131,7 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	node := newIncarnation(release, l.target)
+	node := newIncarnation(release, l)
 	node.dump = dump
 	if r.script == "" || r.script == version {
 		node.booted = version
@@ -155,6 +155,7 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	preferNode(node.process.Pid())
+	k.placeCommand(node, release)
 	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
 		k.node, k.next, k.expect = node, "", ""
 		k.gaveWay = k.gaveWay.since(version)
@@ -280,6 +281,7 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 		n.version, n.release = version, release
 		k.gaveWay = k.gaveWay.since(version)
 	})
+	k.placeCommand(node.(*incarnation), release)
 }
 
 // Protect names what boots when the node ends unasked.

@@ -27,6 +27,7 @@ type Handler interface {
 	Applications(ctx context.Context) ([]rpc.App, error)
 	ModifiedModules(ctx context.Context, modules []string) ([]string, error)
 	Busy(ctx context.Context, modules []string, timeout time.Duration) ([]rpc.Process, error)
+	UseConsolidated(ctx context.Context, dir string, modules []string) error
 }
 
 // Incarnation is one life of the node: from a launch to the end of its process.

@@ -55,6 +55,9 @@ func (a *attempt) install(ctx context.Context) error {
 	}
 	took := time.Since(begun)
 	a.Keeper.Upgraded(a.node, a.to)
+	if err := a.consolidate(ctx, a.from, a.to); err != nil {
+		return err
+	}
 	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), took.Round(time.Millisecond)),
 		map[string]any{"ms": took.Milliseconds()})
 	return nil
@@ -83,6 +86,21 @@ func (a *attempt) installAcross(ctx context.Context) error {
 		return err
 	}
 	return a.meetAgain(a.to)
+}
+
+// consolidate follows an installation of a release of mix, with what no relup leads to (rpc.Node.UseConsolidated).
+func (a *attempt) consolidate(ctx context.Context, from, to string) error {
+	modules, err := a.Volume.Consolidated(from, to)
+	if err != nil || len(modules) == 0 {
+		return err
+	}
+	_, err = ask(ctx, a, func(h Handler) (any, error) {
+		return nil, h.UseConsolidated(ctx, a.Volume.ConsolidatedDir(to), modules)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot bring the consolidated protocols of %s into the node: %w", a.describeRelease(to), err)
+	}
+	return nil
 }
 
 // askInstall is the same for the way there and back.

@@ -210,6 +210,9 @@ func (a *attempt) installBack(ctx context.Context) error {
 	err := a.askInstall(ctx, a.from)
 	if err == nil {
 		a.Keeper.Upgraded(a.node, a.from)
+		err = a.consolidate(ctx, a.to, a.from)
+	}
+	if err == nil {
 		err = a.watch(ctx, a.Volume.State().Releases[a.from], 0)
 	}
 	if err == nil {

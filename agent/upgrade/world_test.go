@@ -393,6 +393,10 @@ func (c *connection) ModifiedModules(ctx context.Context, _ []string) (modified 
 	return modified, c.call(ctx, "modified", raised("modified"), func() error { return nil })
 }
 
+func (c *connection) UseConsolidated(ctx context.Context, _ string, _ []string) error {
+	return c.call(ctx, "consolidate", raised("consolidate"), func() error { return nil })
+}
+
 func (c *connection) Busy(ctx context.Context, modules []string, _ time.Duration) (busy []rpc.Process, err error) {
 	if !slices.Equal(modules, []string{"demo", "demo_conn"}) {
 		c.t.Errorf("asked which processes of %v are busy", modules)
