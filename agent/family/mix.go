@@ -93,8 +93,8 @@ func (mix) Command(r Release, node Node) []byte {
 	return []byte(b.String())
 }
 
-// guard refuses what would harm: a second node, and a remote shell without a terminal, at the end of whose input Elixir 1.20
-// halts the node.
+// guard refuses what would harm: a second node, and a remote shell without a terminal, at the end of whose input Elixir
+// halts the node (seen with 1.18 and 1.20).
 const guard = `case $1 in
 start | start_iex | daemon | daemon_iex)
 	echo "ERROR: the agent starts the node: restart the container" >&2
