@@ -113,6 +113,16 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // scratch is a private directory for one use.
 func (h Host) scratch() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp(h.Dir, "resolve-")
+	dir, err = os.MkdirTemp(h.Dir, scratchPrefix)
 	return dir, func() { _ = os.RemoveAll(dir) }, err
+}
+
+const scratchPrefix = "resolve-"
+
+// Clean removes what an agent that was killed has left in the directory of its Host: environments, which hold secrets.
+func Clean(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, scratchPrefix+"*")) // only a bad pattern is an error
+	for _, d := range left {
+		_ = os.RemoveAll(d)
+	}
 }
