@@ -67,7 +67,9 @@ func (s *Staged) drop(unwanted func(name string) bool) error {
 func isBelow(name, dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
 
 // ConsolidatedDir is where mix puts the protocols of a release with all of their implementations known.
-func (v *Volume) ConsolidatedDir(version string) string { return v.Path(releaseDir, version, "consolidated") }
+func (v *Volume) ConsolidatedDir(version string) string {
+	return v.Path(releaseDir, version, "consolidated")
+}
 
 // Consolidated are the protocols that any of the releases has there.
 func (v *Volume) Consolidated(versions ...string) ([]string, error) {

@@ -97,8 +97,8 @@ func (mix) Command(r Release, node Node) []byte {
 	return []byte(b.String())
 }
 
-// guard refuses what would harm: a second node, and a remote shell without a terminal, at the end of whose input Elixir 1.20
-// halts the node.
+// guard refuses what would harm: a second node, and a remote shell without a terminal, at the end of whose input Elixir
+// halts the node (seen with 1.18 and 1.20).
 const guard = `case $1 in
 start | start_iex | daemon | daemon_iex)
 	echo "ERROR: the agent starts the node: restart the container" >&2
@@ -117,6 +117,16 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // scratch is a private directory for one use.
 func (h Host) scratch() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp(h.Dir, "resolve-")
+	dir, err = os.MkdirTemp(h.Dir, scratchPrefix)
 	return dir, func() { _ = os.RemoveAll(dir) }, err
+}
+
+const scratchPrefix = "resolve-"
+
+// Clean removes what an agent that was killed has left in the directory of its Host: environments, which hold secrets.
+func Clean(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, scratchPrefix+"*")) // only a bad pattern is an error
+	for _, d := range left {
+		_ = os.RemoveAll(d)
+	}
 }

@@ -142,6 +142,9 @@ func (a *attempt) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.mendRecord(ctx, h, known); err != nil {
+		return err
+	}
 	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.to }) {
 		if !a.unpackedByUs {
 			return nil
@@ -152,6 +155,20 @@ func (a *attempt) register(ctx context.Context) error {
 	}
 	err = h.SetUnpacked(ctx, a.Volume.RelFile(a.to))
 	a.registeredByUs = err == nil || errors.Is(err, rpc.ErrUnknownOutcome)
+	return err
+}
+
+// mendRecord replaces a record that release_handler has invented because it found none when it started: one without
+// applications, from which an upgrade goes well and the way back does not (release_handler:init/1). It reads RELEASES again.
+func (a *attempt) mendRecord(ctx context.Context, h Handler, known []rpc.Release) error {
+	if !slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.from && len(r.Libs) == 0 }) {
+		return nil
+	}
+	a.warn("release_handler has started without its records: they are written anew, and it reads them again")
+	err := a.Volume.Derive(a.from)
+	if err == nil {
+		err = h.ReadReleases(ctx)
+	}
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 // Handler is release_handler of one incarnation of the node, and what can be observed of it. *rpc.Node is one.
 type Handler interface {
 	WhichReleases(ctx context.Context) ([]rpc.Release, error)
+	ReadReleases(ctx context.Context) error
 	SetUnpacked(ctx context.Context, relFile string) error
 	SetRemoved(ctx context.Context, version string) error
 	CheckInstallRelease(ctx context.Context, version string, purge bool) (rpc.Installed, error)

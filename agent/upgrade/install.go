@@ -85,7 +85,10 @@ func (a *attempt) installAcross(ctx context.Context) error {
 	if err := a.Keeper.Await(wait, old); err != nil {
 		return err
 	}
-	return a.meetAgain(a.to)
+	if err := a.meetAgain(a.to); err != nil {
+		return err
+	}
+	return a.consolidate(ctx, a.from, a.to) // the boot of a hybrid release begins with the old one's
 }
 
 // consolidate follows an installation of a release of mix, with what no relup leads to (rpc.Node.UseConsolidated).

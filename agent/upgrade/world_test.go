@@ -277,11 +277,15 @@ func raised(call string) error {
 func (c *connection) WhichReleases(ctx context.Context) (list []rpc.Release, err error) {
 	err = c.call(ctx, "which", raised("which"), func() error {
 		for version, status := range c.known {
-			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status})
+			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status, Libs: []string{"demo-" + version}})
 		}
 		return nil
 	})
 	return list, err
+}
+
+func (c *connection) ReadReleases(ctx context.Context) error {
+	return c.call(ctx, "read", raised("read"), func() error { return nil })
 }
 
 func (c *connection) SetUnpacked(ctx context.Context, relFile string) error {
