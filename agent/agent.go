@@ -90,6 +90,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		Boot: a.config.BootTimeout, Record: a.journal.record,
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
 		Configure: a.keeper.Configure,
+		Starts:    a.keeper.Starts,
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })

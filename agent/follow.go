@@ -31,6 +31,9 @@ func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruli
 		}
 		end.restarts = k.row
 		k.next = ""
+		if end.expect == "" {
+			k.expect = ""
+		}
 		r = k.schedule(end, rule(end, k.policy(node.version), k.config.RestartLimit))
 	})
 	r.reason = cmp.Or(gaveUp, reason(end))

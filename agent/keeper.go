@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,6 +134,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	node := newIncarnation(release, l)
 	node.dump = dump
+	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}
@@ -157,7 +161,10 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	preferNode(node.process.Pid())
 	k.placeCommand(node, release)
 	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
-		k.node, k.next, k.expect = node, "", ""
+		k.node, k.next = node, ""
+		if !strings.HasPrefix(r.script, volume.HybridPrefix) { // in which a relup may restart the emulator once more
+			k.expect = ""
+		}
 		k.gaveWay = k.gaveWay.since(version)
 	})
 	attrs := map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr}
@@ -327,6 +334,8 @@ func (k *keeper) Await(ctx context.Context, old upgrade.Incarnation) error {
 		case k.stopping:
 			return false, errStopping
 		case k.node == old.(*incarnation):
+			return false, nil
+		case k.node.down && k.expect != "": // or so it seems until its end is judged
 			return false, nil
 		case k.node.down:
 			return false, fmt.Errorf("the node of %s ended while it booted", k.node.version)

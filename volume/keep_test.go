@@ -193,7 +193,7 @@ func TestLinkFollowsTheImage(t *testing.T) {
 	must(t, os.Rename(newer.OTPRoot+"/lib/kernel-8.5.3", newer.OTPRoot+"/lib/kernel-9.1"))
 	err := v.Link(newer, "1.0.0")
 	refusal := refusedWith(t, err, NeedsImage)
-	want := "cannot use demo 1.0.0: it needs kernel-8.5.3, the image has kernel-9.1: only another image can run it"
+	want := "cannot use demo 1.0.0: it needs a new image, with kernel-8.5.3: this one has kernel-9.1"
 	if refusal.Error() != want {
 		t.Errorf("got  %v\nwant %s", refusal, want)
 	}
@@ -203,7 +203,7 @@ func TestPackageThatNeedsAnotherOTPIsRefusedBeforeItIsPublished(t *testing.T) {
 	v := open(t, t.TempDir())
 	_, err := stage(t, v, thin("1.0.0")).Publish(Image{})
 	refusal := refusedWith(t, err, NeedsImage)
-	if want := "it needs erts-13.1.5, the image has no OTP"; !strings.Contains(refusal.Error(), want) {
+	if want := "it needs a new image, with erts-13.1.5: this one has no OTP"; !strings.Contains(refusal.Error(), want) {
 		t.Error(refusal)
 	}
 	if found := names(t, v, libDir); len(found) > 0 {

@@ -2,6 +2,12 @@ package erlexec
 
 import "strings"
 
+// Words are those of an arguments file.
+func Words(text string) []string {
+	list := words(text, true)
+	return list[:max(len(list)-1, 0)] // without its last --
+}
+
 // words splits text as erlexec does (erts: build_args_from_string in erlexec.c). White space separates words, a backslash
 // outside of quotes takes the next character as it is, and quotes of either kind keep everything but themselves. In a
 // file # begins a comment, also within a word; in a variable of the environment it is a character like others. Each file

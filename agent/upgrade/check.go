@@ -53,6 +53,9 @@ func (a *attempt) check(ctx context.Context) error {
 		return nil
 	}
 	err := a.checkHot(ctx)
+	if err == nil {
+		a.warnCold()
+	}
 	if err == nil || !a.mayRestart || ctx.Err() != nil || a.nodeEnded() {
 		return err
 	}

@@ -69,6 +69,8 @@ type Engine struct {
 	Keep   volume.Keep     // of older releases, once a new one is permanent
 	// Configure resolves what the configuration of a release on the volume leaves open, before it is installed; may be nil.
 	Configure func(ctx context.Context, version string) error
+	// Starts are what the node that runs was started with, and what a release on the volume would be; may be nil.
+	Starts func(version string) (running, next Start, err error)
 
 	RefuseDowngrade bool // to an older version, unless the request allows it
 

@@ -62,6 +62,9 @@ func (a *attempt) verify(ctx context.Context) error {
 	staged.Release.Signer = a.signer
 	a.staged = staged
 	a.target(staged.Release)
+	if err := staged.FitsImage(a.Image); err != nil { // whatever else it lacks: a way in service would not help
+		return err
+	}
 	a.emit("package.verified", fmt.Sprintf("%s with %d applications", a.describeRelease(a.to), len(a.release.Libs)), map[string]any{
 		"version": a.to, "erts": a.release.ERTS, "ms": time.Since(begun).Milliseconds(),
 	})
