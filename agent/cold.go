@@ -31,7 +31,7 @@ func readStart(dir string) (upgrade.Start, error) {
 	if err != nil {
 		return upgrade.Start{}, fmt.Errorf("cannot read env.sh: %w", err)
 	}
-	return upgrade.Start{Args: erlexec.FileWords(args), Env: env}, nil
+	return upgrade.Start{Args: erlexec.Words(args), Env: env}, nil
 }
 
 func readFileIfThere(path string) (string, error) {

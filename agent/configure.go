@@ -15,8 +15,8 @@ import (
 // (release_handler_1:eval_script/5); so nothing is installed or launched that does not parse.
 func (k *keeper) configure(ctx context.Context, version string) (environ []string, err error) {
 	r := k.volume.State().Releases[version]
-	release := family.Release{Name: r.Name, Version: version, ERTS: r.ERTS, Root: k.volume.Root(), Dir: k.volume.ReleaseDir(version)}
-	kind := family.Of(release)
+	release := familyRelease(k.volume, r)
+	kind := family.Of(release, family.Host{Init: k.init, Dir: k.config.RunDir, Nofile: k.config.Nofile})
 	environ, err = kind.Environ(ctx, release, k.environ)
 	if err != nil {
 		return nil, err

@@ -21,8 +21,8 @@ type identity struct {
 	lacks  []string // arguments that the release leaves to the agent
 }
 
-// identify works it out from what the release says.
-func identify(c Config, release boot, said erlexec.Args, environ []string) (id identity, err error) {
+// identify works it out from what the release says; cookie is what its family has for one, or nothing.
+func identify(c Config, release boot, said erlexec.Args, environ []string, cookie string) (id identity, err error) {
 	if err := possible(said); err != nil {
 		return id, err
 	}
@@ -35,7 +35,7 @@ func identify(c Config, release boot, said erlexec.Args, environ []string) (id i
 	if name, _ := said.Name(); name == "" {
 		id.lacks = append(id.lacks, "-name", id.target.Node)
 	}
-	id.home, id.target.Cookie, err = nodeHome(c, said, environ)
+	id.home, id.target.Cookie, err = nodeHome(c, said, environ, cookie)
 	return id, err
 }
 
@@ -84,13 +84,13 @@ func hostname() string {
 }
 
 // nodeHome is where the node finds its cookie: the caller's own home where that holds one, else a private directory with the
-// one of RELX_COOKIE or a new random one. Never on argv, where every user of the container can read it.
-func nodeHome(c Config, said erlexec.Args, environ []string) (home, cookie string, err error) {
+// one that its family has for it or a new random one. Never on argv, where every user of the container can read it.
+func nodeHome(c Config, said erlexec.Args, environ []string, its string) (home, cookie string, err error) {
 	home = family.Lookup(environ, "HOME")
 	if cookie := said.Cookie(); cookie != "" {
 		return cmp.Or(home, "/"), cookie, nil
 	}
-	cookie = family.Lookup(environ, "RELX_COOKIE")
+	cookie = its
 	if cookie == "" && home != "" {
 		if cookie, err = ownCookie(home, said, environ); cookie != "" || err != nil {
 			return home, cookie, err

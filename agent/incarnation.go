@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"theseus/agent/family"
 	"theseus/agent/heart"
 	"theseus/agent/notify"
 	"theseus/agent/upgrade"
@@ -22,7 +23,7 @@ const bootPoll = 50 * time.Millisecond
 type incarnation struct {
 	id      string
 	target  rpc.Target
-	short   bool // its name
+	reach   family.Node
 	process *signals.Process
 	heart   *heart.Heart
 	since   time.Time
@@ -41,8 +42,8 @@ type incarnation struct {
 	conn *rpc.Node
 }
 
-func newIncarnation(release volume.Release, target rpc.Target) *incarnation {
-	return &incarnation{id: rand.Text(), target: target, since: time.Now(), version: release.Version, release: release}
+func newIncarnation(release volume.Release, l launch) *incarnation {
+	return &incarnation{id: rand.Text(), target: l.target, reach: l.reach, since: time.Now(), version: release.Version, release: release}
 }
 
 // marker is in the environment of the node and of all that it starts, so that what it leaves can be found.

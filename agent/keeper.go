@@ -133,8 +133,8 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	node := newIncarnation(release, l.target)
-	node.dump, node.short = dump, l.short
+	node := newIncarnation(release, l)
+	node.dump = dump
 	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
@@ -160,6 +160,7 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	preferNode(node.process.Pid())
+	k.placeCommand(node, release)
 	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
 		k.node, k.next = node, ""
 		if !strings.HasPrefix(r.script, volume.HybridPrefix) { // in which a relup may restart the emulator once more
@@ -288,6 +289,7 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 		n.version, n.release = version, release
 		k.gaveWay = k.gaveWay.since(version)
 	})
+	k.placeCommand(node.(*incarnation), release)
 }
 
 // Protect names what boots when the node ends unasked.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"theseus/agent/erlexec"
+	"theseus/agent/family"
 	"theseus/agent/heart"
 	"theseus/rpc"
 	"theseus/signals"
@@ -20,7 +22,7 @@ type launch struct {
 	command signals.Command
 	target  rpc.Target
 	bindir  string // where the node finds its programs, and its heart the agent
-	short   bool   // the node has a short name
+	reach   family.Node
 }
 
 // boot is a release, and how it is booted.
@@ -33,16 +35,24 @@ type boot struct {
 // erlexec itself, because the erl script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything
 // from ROOTDIR: libraries, what a removal deletes, $ROOT in boot scripts.
 func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (launch, error) {
-	args := releaseArgs(v, release)
-	said, err := erlexec.Line{OTP: erlexec.OTP(release.ERTS), Args: args, Environ: environ, Dir: v.Root()}.Read()
+	its := familyRelease(v, release.Release)
+	how, err := family.Of(its, family.Host{}).Launch(its, environ)
 	if err != nil {
 		return launch{}, err
 	}
-	id, err := identify(c, release, said, environ)
+	line := erlexec.Line{OTP: erlexec.OTP(release.ERTS), Args: releaseArgs(v, release, how), Environ: environ, Dir: v.Root()}
+	said, err := line.Read()
+	if err == nil && how.Name != "" && !said.Has("-sname") && !said.Has("-name") {
+		line.Args = append(line.Args, nameFlag(how.Short), how.Name)
+		said, err = line.Read()
+	}
 	if err != nil {
 		return launch{}, err
 	}
-	_, short := said.Name()
+	id, err := identify(c, release, said, environ, how.Cookie)
+	if err != nil {
+		return launch{}, err
+	}
 	erts, bindir := v.Path("erts-"+release.ERTS, "bin"), filepath.Join(c.RunDir, "bin")
 	if err := heart.Bindir(bindir, erts); err != nil {
 		return launch{}, err
@@ -50,7 +60,7 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 	return launch{
 		command: signals.Command{
 			Path:       filepath.Join(erts, "erlexec"),
-			Args:       slices.Concat([]string{"erlexec", "-noinput"}, args, standing(said), id.lacks),
+			Args:       slices.Concat([]string{"erlexec"}, line.Args, standing(said, how), id.lacks, how.After),
 			Env:        nodeEnv(v, environ, bindir, id.home),
 			Dir:        v.Root(),
 			Stdout:     os.Stdout,
@@ -59,28 +69,54 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 		},
 		target: id.target,
 		bindir: bindir,
-		short:  short,
+		reach:  reachOf(c, id, said),
 	}, nil
 }
 
+func nameFlag(short bool) string {
+	if short {
+		return "-sname"
+	}
+	return "-name"
+}
+
+// reachOf is how a program of the release reaches the node. Where epmd knows its port, no other does.
+func reachOf(c Config, id identity, said erlexec.Args) family.Node {
+	_, short := said.Name()
+	n := family.Node{Name: id.target.Node, Short: short, Home: id.home, InetRC: filepath.Join(c.RunDir, "inetrc")}
+	if id.target.Epmd == "" {
+		_, n.Port, _ = net.SplitHostPort(id.target.Addr)
+	}
+	for _, flag := range []string{"-proto_dist", "-ssl_dist_optfile", "-ssl_dist_opt"} {
+		for _, values := range said.All(flag) {
+			n.Dist = append(append(n.Dist, flag), values...)
+		}
+	}
+	return n
+}
+
+func familyRelease(v *volume.Volume, r volume.Release) family.Release {
+	return family.Release{Name: r.Name, Version: r.Version, ERTS: r.ERTS, Root: v.Root(), Dir: v.ReleaseDir(r.Version)}
+}
+
 // releaseArgs have erlexec read the release's own files.
-func releaseArgs(v *volume.Volume, release boot) []string {
+func releaseArgs(v *volume.Volume, release boot, how family.Launch) []string {
 	dir, lib := v.ReleaseDir(cmp.Or(release.script, release.Version)), v.Path("lib")
-	args := []string{
-		"-boot", filepath.Join(dir, bootFile(dir, release)),
+	args := append(slices.Clone(how.Before),
+		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, how)),
 		"-boot_var", "SYSTEM_LIB_DIR", lib, "-boot_var", "ERTS_LIB_DIR", lib, "-boot_var", "RELEASE_LIB", lib,
 		"-config", filepath.Join(dir, "sys"),
-	}
-	if vmArgs := filepath.Join(v.ReleaseDir(release.Version), "vm.args"); exists(vmArgs) {
-		args = append(args, "-args_file", vmArgs)
+	)
+	if how.VMArgs != "" {
+		args = append(args, "-args_file", how.VMArgs)
 	}
 	return args
 }
 
 // standing are the arguments that every node has, unless its release gives them: two -heart do not boot
 // (kernel: heart:check_start_heart/0), and of two -mode the first counts.
-func standing(said erlexec.Args) (args []string) {
-	for _, arg := range [][]string{{"-mode", "embedded"}, {"-heart"}} {
+func standing(said erlexec.Args, how family.Launch) (args []string) {
+	for _, arg := range [][]string{{"-mode", how.Mode}, {"-heart"}} {
 		if !said.Has(arg[0]) {
 			args = append(args, arg...)
 		}
@@ -88,10 +124,10 @@ func standing(said erlexec.Args) (args []string) {
 	return args
 }
 
-// bootFile is start, or the release's name as older relx has it.
-func bootFile(dir string, release boot) string {
-	if exists(filepath.Join(dir, release.Name+".boot")) {
-		return release.Name
+// bootFile is the release's, or start where release_handler has made one for a single boot.
+func bootFile(dir string, how family.Launch) string {
+	if exists(filepath.Join(dir, how.Boot+".boot")) {
+		return how.Boot
 	}
 	return "start"
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"theseus/agent/family"
 )
 
 // makeRunDir makes the private directory for socket and cookie. Others may pass through it to the socket,
@@ -16,6 +18,7 @@ func makeRunDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return fmt.Errorf("cannot make the run directory: %w; mount a tmpfs there (docker run --tmpfs %s)", err, filepath.Dir(dir))
 	}
+	family.Clean(dir)
 	probe := filepath.Join(dir, ".probe")
 	if err := os.WriteFile(probe, nil, 0o600); err != nil {
 		return fmt.Errorf("cannot write into the run directory: %w; mount a tmpfs there that uid %d may write", err, os.Getuid())

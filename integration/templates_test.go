@@ -189,7 +189,7 @@ func TestTemplatesAreFilledInAsRelxsOwnScriptDoes(t *testing.T) {
 		want, err := os.ReadFile(filepath.Join(dir, "relx"))
 		s.Must(err)
 		release := family.Release{Name: "demo", Version: images.Seed, Dir: dir}
-		got, err := family.Of(release).Resolve(context.Background(), release, environ)
+		got, err := family.Of(release, family.Host{}).Resolve(context.Background(), release, environ)
 		s.Must(err)
 		if string(got.Files[0].Content) != string(want) {
 			t.Errorf("it is\n%s\nand relx makes\n%s", got.Files[0].Content, want)

@@ -249,8 +249,8 @@ func (u *unpacker) leaveOut(name string, kind byte) error {
 
 const ertsPrefix = "erts-"
 
-// wanted tells what belongs on the volume. The records and the cookie that relx and mix put into a package
-// would overwrite the volume's own, and bin/ is for launching without an agent.
+// wanted tells what belongs on the volume, or may (placeMix). The records that relx and mix put into a package would overwrite
+// the volume's own.
 func (u *unpacker) wanted(name string, kind byte) bool {
 	top, rest, _ := strings.Cut(name, "/")
 	inDir := strings.Contains(rest, "/") || rest != "" && kind == tar.TypeDir
@@ -263,13 +263,15 @@ func (u *unpacker) wanted(name string, kind byte) bool {
 		return path.Base(name) != manifestName
 	case top == releaseDir && strings.HasSuffix(rest, ".rel"):
 		return kind == tar.TypeReg
+	case name == cookieFile, top == binDir && !strings.Contains(rest, "/"):
+		return kind == tar.TypeReg
 	}
-	if top != "bin" && !isRecord(name) {
+	if top != binDir && !isRecord(name) {
 		u.skipped[top] = true
 	}
 	return false
 }
 
 func isRecord(name string) bool {
-	return name == "releases/RELEASES" || name == "releases/start_erl.data" || name == "releases/COOKIE"
+	return name == "releases/RELEASES" || name == "releases/start_erl.data" || name == cookieFile
 }

@@ -24,7 +24,7 @@ func (s *Staged) check(name string) error {
 	if err := s.placeRel(relFile); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.checkFiles, s.placeBoot, s.checkConfig, s.checkRelup, s.checkLibs, s.checkCode, s.markIncluded} {
+	for _, check := range []func() error{s.checkFiles, s.placeBoot, s.checkConfig, s.placeMix, s.checkRelup, s.checkLibs, s.checkCode, s.markIncluded} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -35,8 +35,9 @@ func (s *Staged) check(name string) error {
 
 func (s *Staged) onlyVersion() (string, error) {
 	var versions []string
+	_, cookie := find(s.entries, cookieFile)
 	for _, tree := range treesOf(s.entries) {
-		if dir, version := path.Split(tree); dir == releaseDir+"/" && !strings.HasSuffix(version, ".rel") {
+		if dir, version := path.Split(tree); dir == releaseDir+"/" && !strings.HasSuffix(version, ".rel") && (!cookie || tree != cookieFile) {
 			versions = append(versions, version)
 		}
 	}
@@ -113,7 +114,9 @@ func (s *Staged) placeRel(relFile string) error {
 		placed.Path = place
 		s.entries = append(s.entries, placed)
 	}
-	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool { return path.Dir(e.Path) == releaseDir || e.Path == relFile && relFile != place })
+	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool {
+		return path.Dir(e.Path) == releaseDir && e.Path != cookieFile || e.Path == relFile && relFile != place
+	})
 	sortEntries(s.entries)
 	return nil
 }

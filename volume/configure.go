@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 )
 
 // configFiles are those of a release that may be made for a boot.
@@ -42,6 +43,23 @@ func (v *Volume) Configure(version string, files []Configured) error {
 		if err := v.derive("derive the configuration", v.Path(name), f.Content, 0o600); err != nil {
 			return fmt.Errorf("cannot configure %s: cannot write %s: %w", version, name, v.spaceError(err))
 		}
+	}
+	return nil
+}
+
+// PlaceCommand makes bin/<name> an executable script. Like the records of OTP it is derived, and written anew for each boot.
+func (v *Volume) PlaceCommand(name string, script []byte) error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	if path.Base(name) != name || strings.HasPrefix(name, ".") {
+		return fmt.Errorf("cannot place a command: %q is no name of one", name)
+	}
+	err := v.step("derive a command").makeDir(v.Path(binDir), 0o755)
+	if err == nil {
+		err = v.derive("derive a command", v.Path(binDir, name), script, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s/%s: %w", binDir, name, v.spaceError(err))
 	}
 	return nil
 }

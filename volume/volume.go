@@ -18,6 +18,7 @@ const (
 	agentDir   = ".agent"
 	libDir     = "lib"
 	releaseDir = "releases"
+	binDir     = "bin"
 )
 
 const bufferBytes = 256 << 10

@@ -31,7 +31,7 @@ type Agent interface {
 	Version() api.Version
 	RPC(ctx context.Context, req api.RPCRequest, to Transcript) error
 	Eval(ctx context.Context, req api.EvalRequest, to Transcript) error
-	Remote() (api.Remote, error)
+	Remote(ctx context.Context) (api.Remote, error)
 	Remove(ctx context.Context, version string) (api.Removed, error)
 	Stop()
 	// What follows reports to on; the last event has the result. An error means that it did not begin.

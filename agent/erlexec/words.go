@@ -2,10 +2,10 @@ package erlexec
 
 import "strings"
 
-// FileWords splits the text of an arguments file, as -args_file names one.
-func FileWords(text string) []string {
+// Words are those of an arguments file.
+func Words(text string) []string {
 	list := words(text, true)
-	return list[:max(0, len(list)-1)]
+	return list[:max(len(list)-1, 0)] // without its last --
 }
 
 // words splits text as erlexec does (erts: build_args_from_string in erlexec.c). White space separates words, a backslash

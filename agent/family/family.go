@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+
+	"theseus/signals"
 )
 
 // Release is a release on a volume.
@@ -21,6 +23,39 @@ type Family interface {
 	Environ(ctx context.Context, r Release, base []string) ([]string, error)
 	// Resolve fills in what the package has left open. It changes nothing on the volume.
 	Resolve(ctx context.Context, r Release, environ []string) (Resolved, error)
+	// Launch is how erlexec is called for the release, in its node's environment.
+	Launch(r Release, environ []string) (Launch, error)
+	// Command is a script that does, for the node that runs, what the release's own launcher does; empty: it has none.
+	Command(r Release, node Node) []byte
+}
+
+// Launch is what differs between the command lines of the families.
+type Launch struct {
+	Boot   string   // the boot script, without a directory and .boot
+	Mode   string   // of the code server
+	VMArgs string   // the arguments file, absolute; empty: none
+	Before []string // arguments before all others
+	After  []string // and after them
+	Name   string   // of the node; what an argument says goes first; empty: the agent's choice
+	Short  bool     // the name is one for -sname
+	Cookie string   // the release's own; empty: none
+}
+
+// Node is how the node that runs is reached.
+type Node struct {
+	Name   string // with its host
+	Short  bool
+	Port   string   // of its distribution
+	Home   string   // where its cookie is
+	Dist   []string // arguments by which another node speaks its protocol: those of TLS
+	InetRC string   // a file that leads its host's name to loopback (kernel: inet_db)
+}
+
+// Host is where programs of a release are run.
+type Host struct {
+	Init   *signals.Init
+	Dir    string // private, on a tmpfs
+	Nofile uint64 // cap of their soft limit of open files; 0 leaves it
 }
 
 // Resolved is a release's configuration with everything filled in.
@@ -36,7 +71,14 @@ type File struct {
 }
 
 // Of finds the family of a release by its files.
-func Of(Release) Family { return otp{} }
+func Of(r Release, h Host) Family {
+	for _, mark := range []string{"remote.vm.args", "env.sh"} { // as package volume knows them
+		if exists(filepath.Join(r.Dir, mark)) {
+			return mix{h}
+		}
+	}
+	return otp{}
+}
 
 // read returns a file of the release's directory, and whether it is there.
 func (r Release) read(name string) (content []byte, there bool, err error) {
@@ -45,4 +87,9 @@ func (r Release) read(name string) (content []byte, there bool, err error) {
 		return nil, false, nil
 	}
 	return content, err == nil, err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -19,6 +19,21 @@ func (otp) Environ(_ context.Context, r Release, base []string) ([]string, error
 	}), nil
 }
 
+// Launch has the release's name for its boot script where older relx made it, and the cookie of relx's script.
+func (otp) Launch(r Release, environ []string) (Launch, error) {
+	l := Launch{Boot: "start", Mode: "embedded", Cookie: Lookup(environ, "RELX_COOKIE")}
+	if exists(filepath.Join(r.Dir, r.Name+".boot")) {
+		l.Boot = r.Name
+	}
+	if vmArgs := filepath.Join(r.Dir, "vm.args"); exists(vmArgs) {
+		l.VMArgs = vmArgs
+	}
+	return l, nil
+}
+
+// Command is none: relx's own script renders its templates from its caller's environment.
+func (otp) Command(Release, Node) []byte { return nil }
+
 // templates are the files that may be one, each with what begins a comment in it.
 var templates = []struct{ name, comment string }{{"sys.config", "%"}, {"vm.args", "#"}}
 

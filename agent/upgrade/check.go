@@ -146,6 +146,9 @@ func (a *attempt) register(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	if known, err = a.mendRecord(ctx, h, known); err != nil {
+		return err
+	}
 	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == version }) {
 		if version != a.to || !a.unpackedByUs {
 			return nil
@@ -159,6 +162,24 @@ func (a *attempt) register(ctx context.Context, version string) error {
 		a.registered = append(a.registered, version)
 	}
 	return err
+}
+
+// mendRecord replaces a record that release_handler has invented because it found none when it started: one without
+// applications, from which an upgrade goes well and the way back does not (release_handler:init/1). It reads RELEASES again,
+// and knows what stands there then.
+func (a *attempt) mendRecord(ctx context.Context, h Handler, known []rpc.Release) ([]rpc.Release, error) {
+	if !slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.from && len(r.Libs) == 0 }) {
+		return known, nil
+	}
+	a.warn("release_handler has started without its records: they are written anew, and it reads them again")
+	err := a.Volume.Derive(a.from)
+	if err == nil {
+		err = h.ReadReleases(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ask(ctx, a, func(h Handler) ([]rpc.Release, error) { return h.WhichReleases(ctx) })
 }
 
 // unregister takes register back, also where nobody knows whether it was done.

@@ -17,6 +17,7 @@ import (
 // Handler is release_handler of one incarnation of the node, and what can be observed of it. *rpc.Node is one.
 type Handler interface {
 	WhichReleases(ctx context.Context) ([]rpc.Release, error)
+	ReadReleases(ctx context.Context) error
 	SetUnpacked(ctx context.Context, relFile string) error
 	SetRemoved(ctx context.Context, version string) error
 	CheckInstallRelease(ctx context.Context, version string, purge bool) (rpc.Installed, error)
@@ -27,6 +28,7 @@ type Handler interface {
 	Applications(ctx context.Context) ([]rpc.App, error)
 	ModifiedModules(ctx context.Context, modules []string) ([]string, error)
 	Busy(ctx context.Context, modules []string, timeout time.Duration) ([]rpc.Process, error)
+	UseConsolidated(ctx context.Context, dir string, modules []string) error
 }
 
 // Incarnation is one life of the node: from a launch to the end of its process.

@@ -79,6 +79,9 @@ func (a *attempt) leap(ctx context.Context, h hop) error {
 	took := time.Since(begun)
 	a.passed = append(a.passed, h)
 	a.Keeper.Upgraded(a.node, h.to)
+	if err := a.consolidate(ctx, h.from, h.to); err != nil {
+		return err
+	}
 	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(h.to), took.Round(time.Millisecond)),
 		map[string]any{"ms": took.Milliseconds(), "version": h.to, "from": h.from})
 	return nil
@@ -106,7 +109,25 @@ func (a *attempt) installAcross(ctx context.Context) error {
 	if err := a.Keeper.Await(wait, old); err != nil {
 		return err
 	}
-	return a.meetAgain(a.to)
+	if err := a.meetAgain(a.to); err != nil {
+		return err
+	}
+	return a.consolidate(ctx, a.from, a.to) // the boot of a hybrid release begins with the old one's
+}
+
+// consolidate follows an installation of a release of mix, with what no relup leads to (rpc.Node.UseConsolidated).
+func (a *attempt) consolidate(ctx context.Context, from, to string) error {
+	modules, err := a.Volume.Consolidated(from, to)
+	if err != nil || len(modules) == 0 {
+		return err
+	}
+	_, err = ask(ctx, a, func(h Handler) (any, error) {
+		return nil, h.UseConsolidated(ctx, a.Volume.ConsolidatedDir(to), modules)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot bring the consolidated protocols of %s into the node: %w", a.describeRelease(to), err)
+	}
+	return nil
 }
 
 // askInstall is the same for the way there and back.

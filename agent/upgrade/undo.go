@@ -244,6 +244,9 @@ func (a *attempt) leapBack(ctx context.Context, h hop) error {
 	}
 	a.passed = a.passed[:len(a.passed)-1]
 	a.Keeper.Upgraded(a.node, h.from)
+	if err := a.consolidate(ctx, h.to, h.from); err != nil {
+		return err
+	}
 	return a.observe(ctx, a.Volume.State().Releases[h.from])
 }
 

@@ -286,11 +286,15 @@ func raised(call string) error {
 func (c *connection) WhichReleases(ctx context.Context) (list []rpc.Release, err error) {
 	err = c.call(ctx, "which", raised("which"), func() error {
 		for version, status := range c.known {
-			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status})
+			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status, Libs: []string{"demo-" + version}})
 		}
 		return nil
 	})
 	return list, err
+}
+
+func (c *connection) ReadReleases(ctx context.Context) error {
+	return c.call(ctx, "read", raised("read"), func() error { return nil })
 }
 
 func (c *connection) SetUnpacked(ctx context.Context, relFile string) error {
@@ -413,6 +417,10 @@ func (c *connection) ModifiedModules(ctx context.Context, _ []string) (modified 
 		modified = []string{"demo", "demo_sup"}
 	}
 	return modified, c.call(ctx, "modified", raised("modified"), func() error { return nil })
+}
+
+func (c *connection) UseConsolidated(ctx context.Context, _ string, _ []string) error {
+	return c.call(ctx, "consolidate", raised("consolidate"), func() error { return nil })
 }
 
 func (c *connection) Busy(ctx context.Context, modules []string, _ time.Duration) (busy []rpc.Process, err error) {
