@@ -194,8 +194,8 @@ func TestMixConfigurationThatCannotBeResolvedChangesNothing(t *testing.T) {
 // inRemoteShell types one line, waits for its answer, and hangs up.
 const inRemoteShell = `cd /tmp; rm -f in out; mkfifo in; exec 3<>in
 echo 'IO.puts("vsn " <> to_string(Application.spec(:mixdemo, :vsn)))' >&3
-script -qfc '/var/lib/release/bin/mixdemo remote' out <&3 >/dev/null 2>&1 &
-until grep -q '^vsn' out 2>/dev/null; do kill -0 $! || break; done
+TERM=xterm script -qfc '/var/lib/release/bin/mixdemo remote' out <&3 >/dev/null 2>&1 &
+until grep -q 'vsn [0-9]' out 2>/dev/null; do kill -0 $! || break; done
 cat out; kill $!`
 
 func TestMixCommandsReachTheNode(t *testing.T) {
@@ -258,6 +258,28 @@ func TestMixCookieAndNameAreThoseOfTheRelease(t *testing.T) {
 		if got := none.Status().Node.Name; got != "mixdemo@127.0.0.1" {
 			t.Errorf("the node without a distribution is %s", got)
 		}
+	})
+}
+
+func TestMixRecordThatWasInventedIsReplaced(t *testing.T) {
+	ship.EachOTP(t, func(t *testing.T, otp string) {
+		m := launchMix(t, otp, mixdemo.Stock)
+		m.reports(mixdemo.Seed, 1)
+		m.Ends(m.command(nil, "rm", "/var/lib/release/releases/RELEASES"), 0)
+		m.RPC("supervisor", "terminate_child", "[sasl_sup, release_handler]")
+		m.RPC("supervisor", "restart_child", "[sasl_sup, release_handler]")
+		if got := m.RPC("release_handler", "which_releases"); got != `[{"mixdemo","1.0.0",[],permanent}]` {
+			t.Fatalf("release_handler has invented nothing: %s", got)
+		}
+		a := m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+		if !strings.Contains(a.Stdout+a.Stderr, "release_handler has started without its records") {
+			t.Errorf("nobody was warned: %+v", a)
+		}
+		m.reports(mixdemo.Second, 2)
+		m.Ends(m.command(nil, "agent", "rollback"), 0)
+		m.reports(mixdemo.Seed, 3)
+		m.Ends(m.command(nil, "agent", "remove", mixdemo.Second), 0)
+		m.hasItsPath()
 	})
 }
 
