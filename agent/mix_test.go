@@ -62,3 +62,30 @@ func TestAReleaseOfMixWithoutADistributionIsTheAgentsAlone(t *testing.T) {
 		t.Errorf("the command line is %v", l.command.Args)
 	}
 }
+
+func TestTheCommandsOfAReleaseLeadToItsNode(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": waits})
+	node := &incarnation{reach: family.Node{Name: "demo@shop.example", Port: "9100", Home: "/h", InetRC: filepath.Join(t.TempDir(), "inetrc")}}
+	place := func() string {
+		k.placeCommand(node, k.volume.State().Releases["1.0.0"])
+		text, _ := os.ReadFile(k.volume.Path("bin", "demo")) // empty: it is not there
+		return string(text)
+	}
+	dir := k.volume.ReleaseDir("1.0.0")
+	write(t, filepath.Join(dir, "remote.vm.args"), "")
+	if got := place(); got != "" {
+		t.Errorf("without a launcher there is %q", got)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "bin", "demo"), "")
+	for _, words := range []string{"RELEASE_NODE='demo@shop.example'", "-erl_epmd_port 9100", ". '" + dir + "/bin/demo'"} {
+		if got := place(); !strings.Contains(got, words) {
+			t.Errorf("%q lacks %q", got, words)
+		}
+	}
+	if got, err := os.ReadFile(node.reach.InetRC); err != nil || !strings.Contains(string(got), `{host, {127,0,0,1}, ["shop.example", `) {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -5,10 +5,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
@@ -191,12 +194,35 @@ func TestMixConfigurationThatCannotBeResolvedChangesNothing(t *testing.T) {
 	})
 }
 
-// inRemoteShell types one line, waits for its answer, and hangs up.
-const inRemoteShell = `cd /tmp; rm -f in out; mkfifo in; exec 3<>in
-echo 'IO.puts("vsn " <> to_string(Application.spec(:mixdemo, :vsn)))' >&3
-script -qfc '/var/lib/release/bin/mixdemo remote' out <&3 >/dev/null 2>&1 &
-until grep -q '^vsn' out 2>/dev/null; do kill -0 $! || break; done
-cat out; kill $!`
+// typed is what the terminal of a command in the container shows when a line was typed there, until it shows what is waited for.
+func (m mixShip) typed(line, want string, args ...string) string {
+	m.T.Helper()
+	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	m.Must(err)
+	defer far.Close()
+	number, err := unix.IoctlGetInt(int(far.Fd()), unix.TIOCGPTN)
+	m.Must(err)
+	m.Must(unix.IoctlSetPointerInt(int(far.Fd()), unix.TIOCSPTLCK, 0))
+	near, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	m.Must(err)
+	ctx, cancel := context.WithTimeout(m.T.Context(), ship.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", append([]string{"exec", "-it", "-e", "TERM=xterm", m.ID}, args...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = near, near, near
+	m.Must(cmd.Start())
+	m.Must(near.Close())
+	_, err = far.WriteString(line + "\r")
+	m.Must(err)
+	var shown strings.Builder
+	for buf := make([]byte, 4096); err == nil && !strings.Contains(shown.String(), want); {
+		var n int
+		n, err = far.Read(buf) // fails when the command has ended
+		shown.Write(buf[:n])
+	}
+	cancel()
+	_ = cmd.Wait() // it was killed
+	return shown.String()
+}
 
 func TestMixCommandsReachTheNode(t *testing.T) {
 	ship.EachOTP(t, func(t *testing.T, otp string) {
@@ -215,7 +241,8 @@ func TestMixCommandsReachTheNode(t *testing.T) {
 			if got := m.launcher("version"); !strings.Contains(got, "mixdemo "+version) {
 				t.Errorf("version says %q", got)
 			}
-			if got := m.Ends(m.command(nil, "timeout", "60", "sh", "-c", inRemoteShell), 0).Stdout; !strings.Contains(got, "vsn "+version) {
+			vsn := "vsn " + version
+			if got := m.typed(`IO.puts("vsn " <> to_string(Application.spec(:mixdemo, :vsn)))`, vsn, "/var/lib/release/bin/mixdemo", "remote"); !strings.Contains(got, vsn) {
 				t.Errorf("remote says %q", got)
 			}
 			if remote := m.command([]byte{}, "/var/lib/release/bin/mixdemo", "remote"); remote.Status != 1 || !strings.Contains(remote.Stderr, "needs a terminal") {
@@ -258,6 +285,28 @@ func TestMixCookieAndNameAreThoseOfTheRelease(t *testing.T) {
 		if got := none.Status().Node.Name; got != "mixdemo@127.0.0.1" {
 			t.Errorf("the node without a distribution is %s", got)
 		}
+	})
+}
+
+func TestMixRecordThatWasInventedIsReplaced(t *testing.T) {
+	ship.EachOTP(t, func(t *testing.T, otp string) {
+		m := launchMix(t, otp, mixdemo.Stock)
+		m.reports(mixdemo.Seed, 1)
+		m.Ends(m.command(nil, "rm", "/var/lib/release/releases/RELEASES"), 0)
+		m.RPC("supervisor", "terminate_child", "[sasl_sup, release_handler]")
+		m.RPC("supervisor", "restart_child", "[sasl_sup, release_handler]")
+		if got := m.RPC("release_handler", "which_releases"); got != `[{"mixdemo","1.0.0",[],permanent}]` {
+			t.Fatalf("release_handler has invented nothing: %s", got)
+		}
+		a := m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+		if !strings.Contains(a.Stdout+a.Stderr, "release_handler has started without its records") {
+			t.Errorf("nobody was warned: %+v", a)
+		}
+		m.reports(mixdemo.Second, 2)
+		m.Ends(m.command(nil, "agent", "rollback"), 0)
+		m.reports(mixdemo.Seed, 3)
+		m.Ends(m.command(nil, "agent", "remove", mixdemo.Second), 0)
+		m.hasItsPath()
 	})
 }
 

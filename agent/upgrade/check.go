@@ -133,7 +133,7 @@ func (a *attempt) checkProcesses(ctx context.Context, suspended []string) error 
 // release (release_handler:get_rh_script/4). What it knows of one that was published only
 // now is left from an attempt that it could not be told the end of, maybe with other applications.
 func (a *attempt) register(ctx context.Context, version string) error {
-	known, err := ask(ctx, a, func(h Handler) ([]rpc.Release, error) { return h.WhichReleases(ctx) })
+	known, err := a.mendedRecords(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,9 +144,6 @@ func (a *attempt) register(ctx context.Context, version string) error {
 	}
 	h, err := a.node.Handler(ctx)
 	if err != nil {
-		return err
-	}
-	if known, err = a.mendRecord(ctx, h, known); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == version }) {
@@ -164,22 +161,26 @@ func (a *attempt) register(ctx context.Context, version string) error {
 	return err
 }
 
-// mendRecord replaces a record that release_handler has invented because it found none when it started: one without
-// applications, from which an upgrade goes well and the way back does not (release_handler:init/1). It reads RELEASES again,
-// and knows what stands there then.
-func (a *attempt) mendRecord(ctx context.Context, h Handler, known []rpc.Release) ([]rpc.Release, error) {
-	if !slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.from && len(r.Libs) == 0 }) {
-		return known, nil
+// mendedRecords are the releases that release_handler knows. Where it found no records when it started it has invented one, without
+// applications, from which an upgrade goes well and the way back does not (release_handler:init/1): then it reads them again.
+func (a *attempt) mendedRecords(ctx context.Context) ([]rpc.Release, error) {
+	which := func(h Handler) ([]rpc.Release, error) { return h.WhichReleases(ctx) }
+	known, err := ask(ctx, a, which)
+	if err != nil || !slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.from && len(r.Libs) == 0 }) {
+		return known, err
 	}
 	a.warn("release_handler has started without its records: they are written anew, and it reads them again")
-	err := a.Volume.Derive(a.from)
+	if err := a.Volume.Derive(a.from); err != nil {
+		return nil, err
+	}
+	h, err := a.node.Handler(ctx)
 	if err == nil {
 		err = h.ReadReleases(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return ask(ctx, a, func(h Handler) ([]rpc.Release, error) { return h.WhichReleases(ctx) })
+	return ask(ctx, a, which)
 }
 
 // unregister takes register back, also where nobody knows whether it was done.
