@@ -95,10 +95,10 @@ func certificates(s *ship.Ship) string {
 	s.T.Helper()
 	dir := s.T.TempDir()
 	const key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-	const make = "cd /certs && openssl req -x509 " + key + " -days 1 -subj /CN=authority -keyout ca.key -out ca.pem && " +
+	const script = "cd /certs && openssl req -x509 " + key + " -days 1 -subj /CN=authority -keyout ca.key -out ca.pem && " +
 		"openssl req -new " + key + " -subj /CN=deck -addext subjectAltName=DNS:deck -keyout node.key -out node.csr && " +
 		"openssl x509 -req -copy_extensions copy -in node.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -out node.pem && chmod 644 *"
-	_, err := docker.Output(s.T.Context(), "run", "--rm", "-u", "0", "-v", dir+":/certs", "--entrypoint", "sh", s.Set.Image, "-c", make)
+	_, err := docker.Output(s.T.Context(), "run", "--rm", "-u", "0", "-v", dir+":/certs", "--entrypoint", "sh", s.Set.Image, "-c", script)
 	s.Must(err)
 	const files = `{certfile,"/certs/node.pem"},{keyfile,"/certs/node.key"},{cacertfile,"/certs/ca.pem"},{verify,verify_peer}`
 	s.Must(os.WriteFile(filepath.Join(dir, "dist.config"), []byte("[{server,["+files+",{fail_if_no_peer_cert,true}]},{client,["+files+"]}].\n"), 0o644))
