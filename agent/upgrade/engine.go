@@ -140,7 +140,7 @@ func (e *Engine) Install(run context.Context, req api.InstallRequest, on func(ap
 
 // Rollback brings the node back to a release that it ran before. What waits to be committed is taken back.
 func (e *Engine) Rollback(run context.Context, req api.RollbackRequest, on func(api.Event)) error {
-	if taken, err := e.takeBack(req, on); taken || err != nil {
+	if taken, err := e.recall(req, on); taken || err != nil {
 		return err
 	}
 	a, err := e.begin(volume.KindRollback, on)

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,7 +101,8 @@ func TestEachHopIsToldAndOnlyTheLastIsCommitted(t *testing.T) {
 		if surplus, err := s.volume.Surplus(volume.Keep{Releases: 1}, "1.2.0"); err != nil || len(surplus.Versions) > 0 {
 			t.Errorf("it may be removed: %v, %v", surplus, err)
 		}
-		if _, err := s.engine.Remove(t.Context(), "1.1.0"); err == nil || err.(*api.Error).Code != api.CodeRollbackPath { //nolint:errorlint // it is one
+		_, err := s.engine.Remove(t.Context(), "1.1.0")
+		if e := new(api.Error); !errors.As(err, &e) || e.Code != api.CodeRollbackPath {
 			t.Errorf("it was removed: %v", err)
 		}
 		s.again("")

@@ -15,7 +15,7 @@ import (
 //	a rollback                  reverted, as was asked for
 //	the deadline                reverted: not-committed
 //	the end of the node         reverted: the keeper boots the old release
-//	the agent is told to stop   interrupted: so does the next start of the agent
+//	the agent is told to stop   interrupted: the next start of the agent boots it
 var (
 	errTakenBack = errors.New("it was taken back")
 	errLate      = errors.New("nobody has committed it in time")
@@ -55,8 +55,8 @@ func (e *Engine) nothingToCommit() error {
 	return refusal
 }
 
-// takeBack ends a probation that waits, where the rollback means that; else there is nothing to take back.
-func (e *Engine) takeBack(req api.RollbackRequest, on func(api.Event)) (taken bool, err error) {
+// recall ends a probation that waits, where the rollback means that; else there is nothing to take back.
+func (e *Engine) recall(req api.RollbackRequest, on func(api.Event)) (taken bool, err error) {
 	a, err := e.wake(func(a *attempt) error {
 		switch {
 		case req.Version != "" && req.Version != a.from:

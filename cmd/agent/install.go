@@ -15,7 +15,7 @@ import (
 	"theseus/agent/api"
 )
 
-// holdFlags let the new release wait for agent commit. The error is for what they contradict.
+// holdFlags let the new release wait for agent commit.
 type holdFlags struct {
 	api.Hold
 	cmd *cobra.Command

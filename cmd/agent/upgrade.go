@@ -186,8 +186,8 @@ func (c *cli) rollbackCommand() *cobra.Command {
 		Use:     "rollback [VSN]",
 		Aliases: []string{"downgrade"},
 		Short:   "Go back to the previous release, or to another one on the volume",
-		Long: `Rollback installs a release that is on the volume already, in service where a relup leads there. Where none
-does it is refused, unless --restart allows to restart the node into it, which ends its connections. Then the node need
+		Long: `Rollback installs a release that is on the volume already, in service where relups lead there, also over others on the volume.
+Where none do it is refused, unless --restart allows to restart the node into it, which ends its connections. Then the node need
 not be up, so that this leads out of a crash loop. A release in quarantine has to be named.
 
 A release that waits for its commit (--no-commit) is taken back, to the one that ran before it.
