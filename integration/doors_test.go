@@ -18,7 +18,7 @@ import (
 var (
 	asks = map[string]string{
 		"upgrade": "upgrade /usr/share/agent/seed/demo-1.0.0.tar.gz", "rollback": "rollback", "unpack": "unpack /usr/share/agent/seed/demo-1.0.0.tar.gz", "install": "install 1.0.0", "commit": "commit", "status": "status", "releases": "releases",
-		"history": "history", "remove": "remove 1.0.0", "rpc": "rpc erlang node", "eval": "eval node().", "remote": "remote", "stop": "stop", "health": "health",
+		"history": "history", "remove": "remove 1.0.0", "rpc": "rpc erlang node", "eval": "eval 'node().'", "remote": "remote", "stop": "stop", "health": "health",
 	}
 	alone = []string{"run", "verify", "version", "help"}
 )

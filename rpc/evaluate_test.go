@@ -95,7 +95,7 @@ func TestAnExceptionHasItsClassReasonAndStack(t *testing.T) {
 	for source, want := range map[string][]string{
 		"1 = 2.":                                {"exception error: no match of right hand side value 2"},
 		"case 2 of 1 -> X = 2; 2 -> ok end. X.": {"exception error: variable 'X' is unbound"},
-		"lists:sum([a]).":                       {"exception error: an error occurred when evaluating an arithmetic expression", "in call from lists:sum/2 (lists.erl, line "},
+		"lists:sum([a]).":                       {"exception error: an error occurred when evaluating an arithmetic expression", "in call from lists:sum/2 (lists.erl"},
 		"throw({a, b}).":                        {"exception throw: {a,b}"},
 		"exit(enough).":                         {"exception exit: enough"},
 		"error(lists:duplicate(1000000, $a)).":  {"exception error: "},

@@ -63,7 +63,8 @@ func (c *cli) shell(r api.Remote) error {
 	defer os.RemoveAll(home)
 	cmd := shellCommand(r, home, c.env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, c.stdout, c.stderr
-	fmt.Fprintf(c.stderr, "agent: a shell of %s; Ctrl-G and then q leaves it, q() and halt() end the node\n", r.Node)
+	ends := map[string]string{api.Erlang: "q() and halt()", api.Elixir: "System.stop() and System.halt()"}[r.Lang]
+	fmt.Fprintf(c.stderr, "agent: a shell of %s; Ctrl-G and then q leaves it, %s end the node\n", r.Node, ends)
 	err = attend(cmd)
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {

@@ -38,6 +38,7 @@ func Write(w io.Writer, source Source, style Style) error {
 type paper struct {
 	w      *bufio.Writer // nil: a trial
 	column int
+	lines  int // that were begun
 	room   int
 	kept   []byte
 }
@@ -68,10 +69,10 @@ const spaces = "                                                                
 
 // newline goes to a column of the next line.
 func (p *paper) newline(column int) error {
-	p.column = 0
 	if err := p.put("\n"); err != nil {
 		return err
 	}
 	p.column = 0
+	p.lines++
 	return p.put(spaces[:min(column, len(spaces))])
 }

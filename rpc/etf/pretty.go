@@ -46,14 +46,17 @@ func (r *reader) pretty(p *paper) error {
 	return r.lineOf(h, p)
 }
 
-// column writes the parts of a tuple below each other, to the right of its tag.
+// column writes the parts of a tuple below each other, to the right of its tag; those that have room on one line share it.
 func (r *reader) column(h head, p *paper) error {
-	indent := p.column
+	indent, lines := p.column, p.lines
 	tagged, err := r.tag()
 	for i := 0; i < h.n && err == nil; i++ {
 		if i > 1 || i == 1 && !tagged {
-			err = p.newline(indent)
+			if p.lines > lines || !r.fits(p) {
+				err = p.newline(indent)
+			}
 		}
+		lines = p.lines
 		if err == nil {
 			err = r.pretty(p)
 		}
@@ -65,6 +68,12 @@ func (r *reader) column(h head, p *paper) error {
 		}
 	}
 	return err
+}
+
+// fits says whether the next term has room on the line.
+func (r *reader) fits(p *paper) bool {
+	ahead := *r
+	return ahead.line(&paper{room: width - 1 - p.column}) == nil
 }
 
 // tag says whether a short atom follows.

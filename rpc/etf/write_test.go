@@ -153,10 +153,14 @@ func TestAPrettyTermHasItsPartsBelowEachOther(t *testing.T) {
 		`[0,100,200,300,400,500,600,700,800,900,1000,1100,1200,1300,1400,1500,1600,1700,
  1800,1900,2000,2100,2200,2300,2400,2500,2600,2700,2800,2900,3000,3100,3200,
  3300,3400,3500,3600,3700,3800,3900]`: numbers,
+		`[{"demo","1.0.0",
+  ["kernel-8.5.3","stdlib-4.2","sasl-4.2","demo_codec-1.0.0","demo-1.0.0"],
+  permanent}]`: term.List{term.Tuple{term.String("demo"), term.String("1.0.0"), term.List{
+			term.String("kernel-8.5.3"), term.String("stdlib-4.2"), term.String("sasl-4.2"), term.String("demo_codec-1.0.0"), term.String("demo-1.0.0"),
+		}, term.Atom("permanent")}},
 		`{state,#{first => "a text that is as long as half of the line is",
          second => <<"and another one, that has to be below">>},
-       [],
-       undefined}`: term.Tuple{term.Atom("state"), term.Map{
+       [],undefined}`: term.Tuple{term.Atom("state"), term.Map{
 			{Key: term.Atom("first"), Value: term.String("a text that is as long as half of the line is")},
 			{Key: term.Atom("second"), Value: term.Binary("and another one, that has to be below")},
 		}, term.List{}, term.Atom("undefined")},
