@@ -78,7 +78,7 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		c.runCommand(), c.upgradeCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
-		c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
+		c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.relupCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
 }
@@ -166,7 +166,7 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
-	case codeNoPackage, codeNoSignature, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
+	case codeNoPackage, codeNoSignature, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
 		api.CodeRollbackTarget, api.CodeRecordDrift:
 		return exitRefused
 	}
