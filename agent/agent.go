@@ -89,7 +89,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
-		Configure: a.keeper.Configure,
+		Configure: a.keeper.Configure, Derive: a.derive(image), AlwaysDerive: a.config.DerivedRelups,
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })

@@ -94,6 +94,9 @@ func (c *Client) Upgrade(ctx context.Context, req UpgradeRequest, pkg io.Reader,
 	if req.Settle != nil {
 		query.Set("settle", req.Settle.String())
 	}
+	if req.Derived {
+		query.Set("derived", "true")
+	}
 	if req.AllowDowngrade {
 		query.Set("allow_downgrade", "true")
 	}

@@ -257,12 +257,14 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	case strings.ContainsFunc(req.Name, unprintable):
 		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read name=" + strconv.Quote(req.Name) + ": it has characters that are none of a name"}
 	}
-	if text := query.Get("restart"); text != "" {
-		restart, err := strconv.ParseBool(text)
-		if err != nil {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read restart=" + strconv.Quote(text) + ": it is neither true nor false"}
+	for name, flag := range map[string]*bool{"restart": &req.Restart, "allow_downgrade": &req.AllowDowngrade, "derived": &req.Derived} {
+		if text := query.Get(name); text != "" {
+			set, err := strconv.ParseBool(text)
+			if err != nil {
+				return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read " + name + "=" + strconv.Quote(text) + ": it is neither true nor false"}
+			}
+			*flag = set
 		}
-		req.Restart = restart
 	}
 	if text := query.Get("settle"); text != "" {
 		d, err := time.ParseDuration(text)
@@ -270,13 +272,6 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read settle=" + strconv.Quote(text) + ": it is no duration such as 5s"}
 		}
 		req.Settle = &d
-	}
-	if text := query.Get("allow_downgrade"); text != "" {
-		allow, err := strconv.ParseBool(text)
-		if err != nil {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read allow_downgrade=" + strconv.Quote(text) + ": it is neither true nor false"}
-		}
-		req.AllowDowngrade = allow
 	}
 	signature, err := base64.StdEncoding.DecodeString(r.Header.Get(api.SignatureHeader))
 	if err != nil {

@@ -22,6 +22,32 @@ func On(v *volume.Volume, r volume.Release) Release {
 	return release
 }
 
+// Staged is a release that is not on the volume yet.
+func Staged(s *volume.Staged, image volume.Image) Release {
+	release := Release{
+		Name: s.Release.Name, Version: s.Release.Version, RelFile: s.RelFile(), Ebins: map[string]string{}, Versions: map[string]string{},
+	}
+	for _, lib := range s.Release.Libs {
+		release.Ebins[lib.App] = filepath.Join(s.LibDir(image, lib), "ebin")
+		release.Versions[lib.App] = lib.Version
+	}
+	return release
+}
+
+// Derive makes the relup from a release on the volume to one that is staged. dir is an empty directory, which is left to the
+// caller.
+func Derive(ctx context.Context, v *volume.Volume, image volume.Image, start Starter, dir string, from volume.Release, to *volume.Staged) (Made, error) {
+	if from.ERTS != to.Release.ERTS {
+		return Made{}, &UnderivableError{[]string{fmt.Sprintf("it needs ERTS %s, and %s runs", to.Release.ERTS, from.ERTS)}}
+	}
+	vm, err := vmOf(v, image, from)
+	if err != nil {
+		return Made{}, err
+	}
+	vm.Start, vm.Scratch = start, dir
+	return Make(ctx, vm, On(v, from), Staged(to, image))
+}
+
 // vmOf finds the emulator that can read a release: the release's own ERTS, or the image's. It needs a boot script without
 // applications, which relx and mix put into a release, and every OTP has.
 func vmOf(v *volume.Volume, image volume.Image, r volume.Release) (VM, error) {

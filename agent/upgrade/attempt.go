@@ -32,6 +32,8 @@ type attempt struct {
 	signer         volume.Signer  // of the package
 	mayRestart     bool           // where there is no way in service
 	mayGoDown      bool           // to an older version
+	mayDerive      bool           // the relup that the package lacks
+	derived        []byte         // that relup
 	node           Incarnation
 	unpackedByUs   bool // the release was published by this attempt
 	registeredByUs bool // release_handler learned of it from this attempt

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/relup"
 	"theseus/agent/trust"
 	"theseus/rpc"
 	"theseus/volume"
@@ -68,6 +69,10 @@ type Engine struct {
 	// Configure resolves what the configuration of a release on the volume leaves open, before it is installed; may be nil.
 	Configure func(ctx context.Context, version string) error
 
+	// Derive makes the relup that a package lacks; may be nil.
+	Derive func(ctx context.Context, from volume.Release, to *volume.Staged) (relup.Made, error)
+
+	AlwaysDerive    bool // also where the request does not ask for it
 	RefuseDowngrade bool // to an older version, unless the request allows it
 
 	mu      sync.Mutex
@@ -93,6 +98,7 @@ func (e *Engine) Upgrade(run, caller context.Context, req api.UpgradeRequest, pk
 	if req.Settle != nil {
 		a.settle = *req.Settle
 	}
+	a.mayDerive = a.Derive != nil && (req.Derived || e.AlwaysDerive)
 	a.mayGoDown = req.AllowDowngrade || !e.RefuseDowngrade
 	a.walk(run, []step{
 		{Received, func(context.Context) error { return a.receive(caller, req, pkg) }},

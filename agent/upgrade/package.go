@@ -88,6 +88,9 @@ func (a *attempt) publish(context.Context) error {
 	if err == nil {
 		err = a.Volume.Link(a.Image, a.to)
 	}
+	if err == nil {
+		err = a.placeDerived()
+	}
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type plan struct {
 }
 
 // plan finds the way from what runs to what the package holds, before anything is published.
-func (a *attempt) plan(context.Context) error {
+func (a *attempt) plan(ctx context.Context) error {
 	if a.to == a.from {
 		if err := a.staged.Conflict(); err != nil {
 			return err
@@ -35,6 +35,15 @@ func (a *attempt) plan(context.Context) error {
 	}
 	relup, err := a.staged.Relup()
 	if err != nil {
+		return err
+	}
+	if relup == nil && a.node != nil && a.mayDerive {
+		err := a.planDerived(ctx)
+		if err != nil && a.mayRestart && ctx.Err() == nil {
+			a.warn("%v", err)
+			a.planCold()
+			return nil
+		}
 		return err
 	}
 	return a.planWay(relup)
@@ -102,7 +111,7 @@ func (a *attempt) planRelup(target *volume.Relup) error {
 	edge := findEdge(target, running, a.from, a.to)
 	if edge == nil {
 		e := refuse("no-relup", "cannot %s from %s to %s in service: neither release has a relup between them", a.verb(), a.describeRelease(a.from), a.to)
-		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
+		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), have one derived: agent upgrade --derived, or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
 		if a.kind == "rollback" {
 			e.Code, e.Hint = api.CodeNeedsRestart, "agent rollback --restart "+a.to+" restarts the node into it"
 		}

@@ -38,6 +38,9 @@ not go well the old release runs on, or runs again. A - reads the package from s
 A release that needs a restart is refused, with 5 where its relup restarts the emulator and with 3 where it has none, unless
 --restart allows it: the node is restarted into the new release on trial, and its connections and state end.
 
+With --derived (or AGENT_DERIVED_RELUPS=allow) a package without a relup gets one, from the appups of its applications and, for those that
+have none, from what changed in their modules; what is to be done is told before it is. agent relup makes the same beforehand.
+
 Once the package has come, the end of this command ends nothing: agent status shows how the upgrade goes.
 
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
@@ -63,6 +66,7 @@ one that --signature names, or is.
 	}
 	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
+	cmd.Flags().BoolVar(&req.Derived, "derived", false, "have the relup made that the package lacks, where that can be done safely")
 	cmd.Flags().StringVar(&signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig, where that is there)")
 	cmd.Flags().BoolVar(&req.AllowDowngrade, "allow-downgrade", false, "let the package be of an older version than what runs")
 	cmd.Flags().DurationVar(&settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
