@@ -99,10 +99,13 @@ func changedApps(old, new Release) (names []string) {
 	return names
 }
 
-// appup is the text of one that leads up from one version.
+// appup is the text of one that leads up from one version, an instruction a line.
 func appup(from, to string, instructions []term.Term) string {
-	up := term.List{term.Tuple{term.String(from), term.List(instructions)}}
-	return term.Format(term.Tuple{term.String(to), up, term.List{}}) + ".\n"
+	lines := make([]string, 0, len(instructions))
+	for _, i := range instructions {
+		lines = append(lines, "    "+term.Format(i))
+	}
+	return fmt.Sprintf("{%s,\n [{%s, [\n%s\n ]}],\n []}.\n", term.Format(term.String(to)), term.Format(term.String(from)), strings.Join(lines, ",\n"))
 }
 
 // compare learns of both releases what is known of the applications that change. Each is asked with its own code.

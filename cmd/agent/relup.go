@@ -75,8 +75,15 @@ func (c *cli) makeRelup(ctx context.Context, packages [2]string) (made relup.Mad
 func (c *cli) tellUnderivable(err error) error {
 	var none *relup.UnderivableError
 	if e, refused := refusal("the package", err); refused {
-		err = e
-	} else if errors.As(err, &none) {
+		c.status = exitRefused
+		if c.json {
+			c.printError(e)
+		} else {
+			c.complain(e)
+		}
+		return nil
+	}
+	if errors.As(err, &none) {
 		err = &api.Error{Code: codeUnderivable, Message: err.Error(), Hint: "write an appup for it, or upgrade with a restart: agent upgrade --restart"}
 	}
 	return err
