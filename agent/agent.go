@@ -86,10 +86,12 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		return 1, err
 	}
 	a.engine = &upgrade.Engine{
-		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
+		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Within: a.config.CommitWithin,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
-		Configure: a.keeper.Configure, Derive: a.derive(image), AlwaysDerive: a.config.DerivedRelups,
+		Configure: a.keeper.Configure,
+		Starts:    a.keeper.Starts,
+		Derive:    a.derive(image), AlwaysDerive: a.config.DerivedRelups,
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })

@@ -37,8 +37,10 @@ type Config struct {
 	RestartDelay  time.Duration // before the first restart of a row; each further one waits twice as long
 	RestartLimit  int           // restarts in a row before the agent gives up; 0 is no limit
 	BootAttempts  int           // boots of a newly permanent release before it is given up; 0 is never
+	BootSpan      time.Duration // from the first to the last of them, at least
 	HeartTimeout  time.Duration // a node whose beat is overdue by so much hangs; 0 is never
 	Settle        time.Duration // how long an installed release is watched before it is made permanent
+	CommitWithin  time.Duration // for somebody to commit a release that waits for that
 	Nofile        uint64        // cap of the node's soft limit of open files; 0 leaves it
 	DistPort      int           // of the node's distribution on loopback; 0 picks a free one at each boot
 	NodeNotify    bool          // the node has a notify socket, and is up when it has said so there
@@ -71,8 +73,10 @@ var variables = []variable{
 	{"AGENT_RESTART_DELAY", "1s", "before the first restart in a row, twice as long before each further one, up to 1m", duration(func(c *Config) *time.Duration { return &c.RestartDelay })},
 	{"AGENT_RESTART_LIMIT", "10", "restarts in a row before the agent ends with the node's status, 0 = no limit; 1m up begins anew", number(func(c *Config, n uint64) { c.RestartLimit = int(n) }, 1<<20)},
 	{"AGENT_BOOT_ATTEMPTS", "3", "boots of a newly permanent release that never ran well before the one before it boots, 0 = no limit", number(func(c *Config, n uint64) { c.BootAttempts = int(n) }, 1<<20)},
+	{"AGENT_BOOT_SPAN", "1m", "from the first to the last of these boots, at least: what it needs may be away for a while", duration(func(c *Config) *time.Duration { return &c.BootSpan })},
 	{"AGENT_HEART_TIMEOUT", "60s", "how long a beat of the node's heart may be overdue until the node is ended, 10s or more; 0 = never", heartTimeout},
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent, and a boot before it counts as good", duration(func(c *Config) *time.Duration { return &c.Settle })},
+	{"AGENT_COMMIT_WITHIN", "1h", "until an upgrade with --no-commit that nobody has committed is taken back", commitWithin},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
 	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
 	{"AGENT_NODE_NOTIFY", "off", "on: the node gets a NOTIFY_SOCKET of its own, and is up when it has said READY=1 there", nodeNotify},
@@ -162,6 +166,15 @@ func duration(field func(*Config) *time.Duration) func(*Config, string) error {
 		*field(c) = d
 		return nil
 	}
+}
+
+// commitWithin is never 0: a release that is not permanent would be forgotten.
+func commitWithin(c *Config, value string) error {
+	err := duration(func(c *Config) *time.Duration { return &c.CommitWithin })(c, value)
+	if err == nil && c.CommitWithin == 0 {
+		err = errors.New("it is no time at all")
+	}
+	return err
 }
 
 // heartTimeout has the least that heart itself has (erts: heart.c): a node beats every five seconds.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/erlexec"
 	"theseus/agent/heart"
 	"theseus/volume"
 )
@@ -85,8 +86,11 @@ func (k *keeper) protected() string {
 
 // policy is what is in force for a release.
 func (k *keeper) policy(version string) RestartPolicy {
-	args, err := readVMArgs(k.volume.ReleaseDir(version))
-	return policyFor(k.config.Restart, err == nil && args.has("-heart"))
+	r := k.volume.State().Releases[version]
+	said, err := erlexec.Line{
+		OTP: erlexec.OTP(r.ERTS), Args: releaseArgs(k.volume, boot{Release: r}), Environ: k.environ, Dir: k.volume.Root(),
+	}.Read()
+	return policyFor(k.config.Restart, err == nil && said.Has("-heart"))
 }
 
 // schedule notes a restart. What the policy boots is what a start of the container would: the permanent release.

@@ -22,12 +22,14 @@ const bootPoll = 50 * time.Millisecond
 type incarnation struct {
 	id      string
 	target  rpc.Target
+	short   bool // its name
 	process *signals.Process
 	heart   *heart.Heart
 	since   time.Time
 	dump    string // where it writes a crash dump
 	notices *notify.Node
 	booted  string // the version whose own boot this was; empty for that of a hybrid release
+	start   upgrade.Start
 
 	// Guarded by the keeper's lock.
 	version  string // of what it runs now

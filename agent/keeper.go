@@ -37,6 +37,7 @@ type keeper struct {
 	mu       sync.Mutex
 	node     *incarnation
 	protect  string // boots when the node ends unasked
+	resting  bool   // nothing is done to the node, though it is protected
 	expect   string // boots on trial when the node ends and asks for it
 	next     string // boots when the node has ended, as restart asked
 	gaveWay  standIn
@@ -132,7 +133,10 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	node := newIncarnation(release, l.target)
-	node.dump = dump
+	node.dump, node.short = dump, l.short
+	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}
@@ -159,8 +163,11 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		k.node, k.next, k.expect = node, "", ""
 		k.gaveWay = k.gaveWay.since(version)
 	})
-	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
-		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
+	attrs := map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr}
+	if l.target.Epmd != "" {
+		attrs["epmd"] = l.target.Epmd
+	}
+	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()), attrs)
 	if r.reason != "" && k.booted != nil {
 		k.booted(version, r.reason)
 	}
@@ -280,7 +287,12 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 }
 
 // Protect names what boots when the node ends unasked.
-func (k *keeper) Protect(version string) { k.update(func() { k.protect, k.expect = version, "" }) }
+func (k *keeper) Protect(version string) {
+	k.update(func() { k.protect, k.expect, k.resting = version, "", false })
+}
+
+// Rest has the node watched as one to which nothing is done.
+func (k *keeper) Rest() { k.update(func() { k.resting = true }) }
 
 // Expect names what boots when the node ends and asks for it.
 func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }

@@ -2,16 +2,13 @@ package agent
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"theseus/agent/family"
+	"theseus/agent/erlexec"
 	"theseus/agent/heart"
 	"theseus/rpc"
 	"theseus/signals"
@@ -23,6 +20,7 @@ type launch struct {
 	command signals.Command
 	target  rpc.Target
 	bindir  string // where the node finds its programs, and its heart the agent
+	short   bool   // the node has a short name
 }
 
 // boot is a release, and how it is booted.
@@ -31,24 +29,20 @@ type boot struct {
 	script string // whose boot file and configuration: empty is the release's own, else what release_handler made for one boot
 }
 
-// newLaunch works out the command line of a release on the volume, in the environment that its family has for it. It is erlexec itself, because the erl
-// script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything from ROOTDIR:
-// libraries, what a removal deletes, $ROOT in boot scripts.
+// newLaunch works out the command line of a release on the volume, in the environment that its family has for it. It is
+// erlexec itself, because the erl script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything
+// from ROOTDIR: libraries, what a removal deletes, $ROOT in boot scripts.
 func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (launch, error) {
-	dir := v.ReleaseDir(release.Version)
-	args, err := readVMArgs(dir)
+	args := releaseArgs(v, release)
+	said, err := erlexec.Line{OTP: erlexec.OTP(release.ERTS), Args: args, Environ: environ, Dir: v.Root()}.Read()
 	if err != nil {
 		return launch{}, err
 	}
-	args.noteHeart(environ)
-	port, err := distPort(c, args)
+	id, err := identify(c, release, said, environ)
 	if err != nil {
 		return launch{}, err
 	}
-	home, cookie, err := nodeHome(c, args, environ)
-	if err != nil {
-		return launch{}, err
-	}
+	_, short := said.Name()
 	erts, bindir := v.Path("erts-"+release.ERTS, "bin"), filepath.Join(c.RunDir, "bin")
 	if err := heart.Bindir(bindir, erts); err != nil {
 		return launch{}, err
@@ -56,42 +50,42 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 	return launch{
 		command: signals.Command{
 			Path:       filepath.Join(erts, "erlexec"),
-			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, port)...),
-			Env:        nodeEnv(v, environ, bindir, home),
+			Args:       slices.Concat([]string{"erlexec", "-noinput"}, args, standing(said), id.lacks),
+			Env:        nodeEnv(v, environ, bindir, id.home),
 			Dir:        v.Root(),
 			Stdout:     os.Stdout,
 			Stderr:     os.Stderr,
 			NofileSoft: c.Nofile,
 		},
-		target: rpc.Target{Node: nodeName(args, release), Addr: net.JoinHostPort("127.0.0.1", port), Cookie: cookie},
+		target: id.target,
 		bindir: bindir,
+		short:  short,
 	}, nil
 }
 
-// nodeArgs are erlexec's arguments. What vm.args says itself is left to it.
-func nodeArgs(v *volume.Volume, release boot, args vmArgs, port string) []string {
+// releaseArgs have erlexec read the release's own files.
+func releaseArgs(v *volume.Volume, release boot) []string {
 	dir, lib := v.ReleaseDir(cmp.Or(release.script, release.Version)), v.Path("lib")
-	list := []string{
-		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, release)), "-mode", "embedded",
+	args := []string{
+		"-boot", filepath.Join(dir, bootFile(dir, release)),
 		"-boot_var", "SYSTEM_LIB_DIR", lib, "-boot_var", "ERTS_LIB_DIR", lib, "-boot_var", "RELEASE_LIB", lib,
 		"-config", filepath.Join(dir, "sys"),
 	}
 	if vmArgs := filepath.Join(v.ReleaseDir(release.Version), "vm.args"); exists(vmArgs) {
-		list = append(list, "-args_file", vmArgs)
+		args = append(args, "-args_file", vmArgs)
 	}
-	if !args.has("-heart") {
-		list = append(list, "-heart")
+	return args
+}
+
+// standing are the arguments that every node has, unless its release gives them: two -heart do not boot
+// (kernel: heart:check_start_heart/0), and of two -mode the first counts.
+func standing(said erlexec.Args) (args []string) {
+	for _, arg := range [][]string{{"-mode", "embedded"}, {"-heart"}} {
+		if !said.Has(arg[0]) {
+			args = append(args, arg...)
+		}
 	}
-	if args.name == "" {
-		list = append(list, "-name", nodeName(args, release))
-	}
-	if !args.has("-start_epmd") && !args.has("-erl_epmd_port") {
-		list = append(list, "-start_epmd", "false", "-erl_epmd_port", port)
-	}
-	if !args.has("-kernel inet_dist_use_interface") {
-		list = append(list, "-kernel", "inet_dist_use_interface", "{127,0,0,1}")
-	}
-	return list
+	return args
 }
 
 // bootFile is start, or the release's name as older relx has it.
@@ -124,63 +118,6 @@ func nodeEnv(v *volume.Volume, environ []string, bindir, home string) []string {
 	}
 	slices.Sort(env)
 	return env
-}
-
-// nodeHome is where the node finds its cookie: the caller's own home where that holds one, else a private
-// directory with a new random cookie. Never on argv, where every user of the container can read it.
-func nodeHome(c Config, args vmArgs, environ []string) (home, cookie string, err error) {
-	home = family.Lookup(environ, "HOME")
-	if args.cookie != "" {
-		return cmp.Or(home, "/"), args.cookie, nil
-	}
-	if own, err := os.ReadFile(filepath.Join(home, ".erlang.cookie")); home != "" && err == nil {
-		return home, strings.TrimRight(string(own), "\r\n"), nil
-	}
-	home = filepath.Join(c.RunDir, "home")
-	cookie, err = writeCookie(home)
-	return home, cookie, err
-}
-
-// distPort is where the node will listen: as vm.args says, as configured, or a port that is free now.
-func distPort(c Config, args vmArgs) (string, error) {
-	if args.distPort != "" {
-		return args.distPort, nil
-	}
-	if c.DistPort != 0 {
-		return strconv.Itoa(c.DistPort), nil
-	}
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return "", fmt.Errorf("cannot find a free port for the node's distribution: %w", err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
-}
-
-// nodeName is the node's full name. Without a host in -name or -sname, Erlang adds the host's own name.
-func nodeName(args vmArgs, release boot) string {
-	switch {
-	case args.name == "":
-		return release.Name + "@127.0.0.1"
-	case strings.Contains(args.name, "@"):
-		return args.name
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	if args.short {
-		host, _, _ = strings.Cut(host, ".")
-	}
-	return args.name + "@" + host
-}
-
-func readVMArgs(dir string) (vmArgs, error) {
-	content, err := os.ReadFile(filepath.Join(dir, "vm.args"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
-	}
-	return parseVMArgs(string(content)), nil
 }
 
 func exists(path string) bool {

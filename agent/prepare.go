@@ -114,10 +114,10 @@ func (a *agent) revertDead(op volume.Operation) {
 	})
 }
 
-// removeUnborn removes a release that never was permanent, so that its package can be mended and tried again.
+// removeUnborn removes a release that never was permanent and that nobody wants for later, so that its package can be mended and tried again.
 func (a *agent) removeUnborn(version string) {
 	r, there := a.volume.State().Releases[version]
-	if !there || !r.Permanent.IsZero() {
+	if !there || !r.Unborn() {
 		return
 	}
 	if err := a.volume.Remove(version); err != nil {

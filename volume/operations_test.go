@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"time"
 )
 
 // operation is what is crashed: where it begins, and what it does.
@@ -29,6 +30,14 @@ var operations = []operation{
 	{"restore all", damagedAll, (*run).repair},
 	{"unpack", seededVolume, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
 	{"unpack over debris", withDebris, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
+	{"unpack for later", seededVolume, func(r *run) error {
+		return errors.Join(r.unpack("1.1.0", &Operation{ID: "u", Kind: "unpack", From: "1.0.0", To: "1.1.0", Phase: "verified"}), r.v.Want())
+	}},
+	{"upgrade over what was unpacked for later", wanted, func(r *run) error {
+		op := opTo("1.2.0")
+		op.Via = []string{"1.1.0"}
+		return errors.Join(r.unpack("1.2.0", op), r.commit("1.2.0"))
+	}},
 	{"advance and commit", unpacked, func(r *run) error { return r.commit("1.1.0") }},
 	{"abort", unpacked, func(r *run) error { return r.takeBack("1.0.0", "1.1.0") }},
 	{"rollback", upgraded, func(r *run) error {
@@ -55,7 +64,7 @@ var operations = []operation{
 		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))
 	}},
 	{"seed", blank, (*run).startOnce},
-	{"count a boot", upgraded, func(r *run) error { return errors.Join(r.v.CountBoot("1.1.0"), r.history()) }},
+	{"count a boot", upgraded, func(r *run) error { return errors.Join(r.v.CountBoot("1.1.0", time.Now()), r.history()) }},
 	{"discount a boot", counted, func(r *run) error { return r.v.DiscountBoot("1.1.0") }},
 	{"prove", counted, func(r *run) error { return r.v.Prove("1.1.0") }},
 	{"quarantine", spent, (*run).giveUp},
@@ -86,12 +95,14 @@ func received(r *run) error {
 
 func unpacked(r *run) error { return errors.Join(r.startOnce(), r.unpack("1.1.0", opTo("1.1.0"))) }
 
+func wanted(r *run) error { return errors.Join(unpacked(r), r.v.Want()) }
+
 func upgraded(r *run) error { return errors.Join(r.startOnce(), r.upgrade("1.0.0", "1.1.0")) }
 
-func counted(r *run) error { return errors.Join(upgraded(r), r.v.CountBoot("1.1.0")) }
+func counted(r *run) error { return errors.Join(upgraded(r), r.v.CountBoot("1.1.0", time.Now())) }
 
 func spent(r *run) error {
-	return errors.Join(counted(r), r.v.CountBoot("1.1.0"), r.v.CountBoot("1.1.0"))
+	return errors.Join(counted(r), r.v.CountBoot("1.1.0", time.Now()), r.v.CountBoot("1.1.0", time.Now()))
 }
 
 func quarantined(r *run) error { return errors.Join(spent(r), r.startOnce()) }

@@ -16,18 +16,31 @@ import (
 // planDerived has the relup made that the package lacks, from the appups of the applications and from what their modules
 // tell, and plans with that.
 func (a *attempt) planDerived(ctx context.Context) error {
+	way, err := a.deriveRelup(ctx)
+	if err != nil && a.mayRestart && ctx.Err() == nil {
+		a.warn("%v", err)
+		a.planCold()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.planWay(way)
+}
+
+func (a *attempt) deriveRelup(ctx context.Context) (*volume.Relup, error) {
 	made, err := a.Derive(ctx, a.Volume.State().Releases[a.from], a.staged)
 	if none := (*relup.UnderivableError)(nil); errors.As(err, &none) {
 		e := refuse(api.CodeNeedsRestart, "cannot %s from %s to %s in service: the package has no relup, and %v", a.verb(), a.describeRelease(a.from), a.to, none)
 		e.Hint = "write an appup for it, or allow a restart of the node: agent upgrade --restart"
-		return e
+		return nil, e
 	}
 	if err != nil {
-		return fmt.Errorf("cannot derive a relup from %s to %s: %w", a.from, a.to, err)
+		return nil, fmt.Errorf("cannot derive a relup from %s to %s: %w", a.from, a.to, err)
 	}
 	way, err := volume.ParseRelup(made.Relup)
 	if err != nil {
-		return fmt.Errorf("cannot read the relup that was derived: %w", err)
+		return nil, fmt.Errorf("cannot read the relup that was derived: %w", err)
 	}
 	a.derived = made.Relup
 	apps := slices.Sorted(maps.Keys(made.Derived))
@@ -40,7 +53,7 @@ func (a *attempt) planDerived(ctx context.Context) error {
 	for _, warning := range made.Warnings {
 		a.warn("systools: %s", warning)
 	}
-	return a.planRelup(way)
+	return way, nil
 }
 
 // placeDerived puts that relup to where release_handler looks for it.

@@ -42,7 +42,7 @@ func TestPackagesThatLeadNowhereChangeNothing(t *testing.T) {
 		{"a library that is there with other content", second().with("lib/greet-1/greet.txt", "go away").pack(t), "planned: refused conflicting-lib"},
 		{
 			"an OTP that the image does not have",
-			second().with(release+"demo.rel", `{release,{"demo","1.1.0"},{erts,"13.1.5"},[{kernel,"9.0"},{demo,"1.1.0"}]}.`).pack(t), "planned: refused needs-image",
+			second().with(release+"demo.rel", `{release,{"demo","1.1.0"},{erts,"13.1.5"},[{kernel,"9.0"},{demo,"1.1.0"}]}.`).pack(t), "received: refused needs-image",
 		},
 	} {
 		t.Run(c.about, func(t *testing.T) {
