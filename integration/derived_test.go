@@ -42,7 +42,7 @@ func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 		clients, err := load.Start(t.Context(), load.Config{HTTP: ip + ":8080", TCP: ip + ":7000"})
 		s.Must(err)
 		second, third := bare(s, images.Second), bare(s, images.Third)
-		tells(s, s.Ends(s.Upgrade(second), 3).Stderr, "neither release has a relup", "agent upgrade --derived")
+		tells(s, s.Ends(s.Upgrade(second), 3).Stderr, "no relup leads there", "agent upgrade --derived")
 		s.Serves(images.Seed)
 		tells(s, s.Ends(s.Upgrade(second, "--derived"), 0).Stdout, "what demo must do was derived from the modules")
 		s.Serves(images.Second)
