@@ -92,6 +92,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
 		Configure: a.keeper.Configure,
 		Starts:    a.keeper.Starts,
+		Derive:    a.derive(image), AlwaysDerive: a.config.DerivedRelups,
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })

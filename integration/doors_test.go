@@ -20,7 +20,7 @@ var (
 		"upgrade": "upgrade /usr/share/agent/seed/demo-1.0.0.tar.gz", "rollback": "rollback", "unpack": "unpack /usr/share/agent/seed/demo-1.0.0.tar.gz", "install": "install 1.0.0", "commit": "commit", "status": "status", "releases": "releases",
 		"history": "history", "remove": "remove 1.0.0", "rpc": "rpc erlang node", "eval": "eval 'node().'", "remote": "remote", "stop": "stop", "health": "health",
 	}
-	alone = []string{"run", "verify", "version", "help"}
+	alone = []string{"run", "verify", "relup", "version", "help"}
 )
 
 // verbs are what agent --help lists. One that is new must be put into one of the two.

@@ -246,7 +246,9 @@ type UpgradeRequest struct {
 	Signature string
 	// AllowDowngrade lets the package be of an older version than what runs, where that is refused else.
 	AllowDowngrade bool
-	Settle         *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
+	// Derived lets the agent make the relup that the package lacks.
+	Derived bool
+	Settle  *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
 	Hold
 }
 

@@ -122,6 +122,9 @@ func (r UpgradeRequest) query() string {
 	if r.Settle != nil {
 		query.Set("settle", r.Settle.String())
 	}
+	if r.Derived {
+		query.Set("derived", "true")
+	}
 	if r.AllowDowngrade {
 		query.Set("allow_downgrade", "true")
 	}

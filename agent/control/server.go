@@ -234,7 +234,7 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	case strings.ContainsFunc(req.Name, unprintable):
 		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read name=" + strconv.Quote(req.Name) + ": it has characters that are none of a name"}
 	}
-	for name, into := range map[string]*bool{"restart": &req.Restart, "allow_downgrade": &req.AllowDowngrade, "no_commit": &req.NoCommit} {
+	for name, into := range map[string]*bool{"restart": &req.Restart, "allow_downgrade": &req.AllowDowngrade, "no_commit": &req.NoCommit, "derived": &req.Derived} {
 		if e := readBool(query, name, into); e != nil {
 			return req, e
 		}

@@ -42,6 +42,8 @@ type attempt struct {
 	signer         volume.Signer  // of the package
 	mayRestart     bool           // where there is no way in service
 	mayGoDown      bool           // to an older version
+	mayDerive      bool           // the relup that the package lacks
+	derived        []byte         // that relup
 	node           Incarnation
 	passed         []hop    // what is behind it of the way
 	leaping        bool     // nobody knows yet what became of the hop that follows

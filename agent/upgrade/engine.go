@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/relup"
 	"theseus/agent/trust"
 	"theseus/rpc"
 	"theseus/volume"
@@ -76,6 +77,10 @@ type Engine struct {
 	// Starts are what the node that runs was started with, and what a release on the volume would be; may be nil.
 	Starts func(version string) (running, next Start, err error)
 
+	// Derive makes the relup that a package lacks; may be nil.
+	Derive func(ctx context.Context, from volume.Release, to *volume.Staged) (relup.Made, error)
+
+	AlwaysDerive    bool // also where the request does not ask for it
 	RefuseDowngrade bool // to an older version, unless the request allows it
 
 	mu      sync.Mutex
@@ -98,6 +103,7 @@ func (e *Engine) Upgrade(run, caller context.Context, req api.UpgradeRequest, pk
 	}
 	a.mayRestart = req.Restart
 	a.wants(req.Settle, req.Hold)
+	a.mayDerive = a.Derive != nil && (req.Derived || e.AlwaysDerive)
 	a.mayGoDown = req.AllowDowngrade || !e.RefuseDowngrade
 	a.carryOut(run, append([]step{
 		{Received, func(context.Context) error { return a.receive(caller, req, pkg) }},

@@ -225,7 +225,7 @@ func TestTheWayIsTheShortestThatThereIs(t *testing.T) {
 
 func edgeOf(t *testing.T, version string, restarts bool) volume.RelupEdge {
 	t.Helper()
-	text := relup("x", version)
+	text := makeRelup("x", version)
 	if restarts {
 		text = strings.ReplaceAll(text, "point_of_no_return", "point_of_no_return,restart_emulator")
 	}
@@ -245,7 +245,7 @@ func TestNoWayLeadsOverARestartOfTheEmulator(t *testing.T) {
 	}{
 		"a restart of the emulator": {
 			func(s *stage) {
-				write(s.t, s.volume.Path("releases/1.1.0/relup"), strings.ReplaceAll(relup("1.1.0", "1.0.0"), "{resume,", "restart_emulator,{resume,"))
+				write(s.t, s.volume.Path("releases/1.1.0/relup"), strings.ReplaceAll(makeRelup("1.1.0", "1.0.0"), "{resume,", "restart_emulator,{resume,"))
 			},
 			"verified: refused needs-restart, 1.0.0 runs",
 			"of the relups from 1.0.0 to 1.1.0 to 1.2.0 one restarts the emulator, and is no part of a longer way", "agent upgrade --restart",
@@ -256,7 +256,7 @@ func TestNoWayLeadsOverARestartOfTheEmulator(t *testing.T) {
 					s.t.Fatal(err)
 				}
 			},
-			"verified: refused no-relup, 1.0.0 runs", "no relup leads there from 1.0.0, nor do those of the releases on the volume", "(it has them from 1.1.0), unpack a release between the two (agent unpack)",
+			"verified: refused no-relup, 1.0.0 runs", "no relup leads there from 1.0.0, nor do those of the releases on the volume", "(it has them from 1.1.0), have one derived (agent upgrade --derived), unpack a release between the two (agent unpack)",
 		},
 		"a relup that cannot be read": {
 			func(s *stage) { write(s.t, s.volume.Path("releases/1.1.0/relup"), "{") },

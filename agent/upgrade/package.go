@@ -94,6 +94,9 @@ func (a *attempt) publish(context.Context) error {
 	if err == nil {
 		err = a.complete(a.way.over()...)
 	}
+	if err == nil {
+		err = a.placeDerived()
+	}
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type plan struct {
 }
 
 // plan finds the way from what runs to what the package holds, before anything is published.
-func (a *attempt) plan(context.Context) error {
+func (a *attempt) plan(ctx context.Context) error {
 	if a.to == a.from {
 		if err := a.staged.Conflict(); err != nil {
 			return err
@@ -31,6 +31,9 @@ func (a *attempt) plan(context.Context) error {
 	relup, err := a.staged.Relup()
 	if err != nil {
 		return err
+	}
+	if relup == nil && a.node != nil && a.mayDerive {
+		return a.planDerived(ctx)
 	}
 	return a.planWay(relup)
 }
@@ -126,7 +129,7 @@ func (a *attempt) noWay(known relups, target *volume.Relup) error {
 		e.Message = fmt.Sprintf("%sof the relups from %s one restarts the emulator, and is no part of a longer way", cannot, strings.Join(restarts, " to "))
 	case a.kind == "upgrade":
 		e.Code = "no-relup"
-		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), unpack a release between the two (agent unpack), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
+		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), have one derived (agent upgrade --derived), unpack a release between the two (agent unpack), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
 		return e
 	}
 	e.Hint = "agent " + a.kind + " --restart allows it: the state and the connections of the node end"

@@ -78,7 +78,7 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		c.runCommand(), c.upgradeCommand(), c.unpackCommand(), c.installCommand(), c.commitCommand(), c.rollbackCommand(),
-		c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.removeCommand(), c.verifyCommand(),
+		c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.relupCommand(),
 		c.rpcCommand(), c.evalCommand(), c.remoteCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
@@ -175,7 +175,7 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
-	case codeNoPackage, codeNoSignature, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
+	case codeNoPackage, codeNoSignature, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
 		api.CodeRollbackTarget, api.CodeRollbackPath, api.CodeRecordDrift, api.CodeNotOnProbation:
 		return exitRefused
 	}

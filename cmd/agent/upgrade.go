@@ -42,6 +42,9 @@ there. Until the last relup is through, everything that goes wrong ends in the r
 A release that needs a restart is refused, with 5 where its relup restarts the emulator and with 3 where it has none, unless
 --restart allows it: the node is restarted into the new release on trial, and its connections and state end.
 
+With --derived (or AGENT_DERIVED_RELUPS=allow) a package without a relup gets one, from the appups of its applications and, for those that
+have none, from what changed in their modules; what is to be done is told before it is. agent relup makes the same beforehand.
+
 Once the package has come, the end of this command ends nothing: agent status shows how the upgrade goes.
 
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
@@ -76,6 +79,7 @@ one that --signature names, or is.
 	}
 	packageFlags(cmd, &req, &signature)
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
+	cmd.Flags().BoolVar(&req.Derived, "derived", false, "have the relup made that the package lacks, where that can be done safely")
 	settleFlag(cmd, &settle)
 	hold.define(cmd)
 	return cmd
