@@ -1,12 +1,12 @@
 // Command recovery measures how long a container that was killed takes until its node boots again.
 //
-//	go run ./bench/recovery [-otp 27] [-rounds N] [-seed N]
+//	go run ./bench/recovery [-otp 27] [-rounds N] [-seed N] [-cgroup PARENT]
 //
 // The agent, PID 1, is killed with SIGKILL while the service runs, at some moment of an upgrade or a rollback, and at some moment of
 // a boot, in turns; then the container is started. What is the agent's is the time from its begin, as agent status has it, to the event
 // node.launched: taking the volume, settling what was under way, comparing each file of the release, deriving OTP's records. Before that
 // come Docker, which makes the container, and the start of a Go program (bench/init); behind it the node boots. The result is Markdown
-// on stdout.
+// on stdout. Where the machine has other work, -cgroup puts the container below a control group that has the most of the processors.
 package main
 
 import (
@@ -41,11 +41,19 @@ func main() {
 	otp := flag.String("otp", "27", "OTP version: 25, 27 or 29")
 	rounds := flag.Int("rounds", 20, "kills at each kind of moment")
 	seed := flag.Uint64("seed", 1, "of the moments")
+	cgroup := flag.String("cgroup", "", "parent of the container's control group; empty is Docker's")
 	flag.Parse()
-	if err := bench(ctx, *otp, *rounds, rand.New(rand.NewPCG(*seed, 0)), os.Stdout); err != nil { //nolint:gosec // to be repeated
+	if err := bench(ctx, plan{*otp, *cgroup, *rounds, *seed}, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "recovery:", err)
 		os.Exit(1)
 	}
+}
+
+// plan is what one run does.
+type plan struct {
+	otp, cgroup string
+	rounds      int
+	seed        uint64
 }
 
 // moment is a kind of moments at which the agent is killed.
@@ -58,18 +66,18 @@ type moment struct {
 // sample is one recovery, in its parts.
 type sample struct{ docker, agent, boot time.Duration }
 
-func bench(ctx context.Context, otp string, rounds int, random *rand.Rand, out io.Writer) (err error) {
+func bench(ctx context.Context, p plan, out io.Writer) (err error) {
 	session, err := docker.Open(ctx, "recovery")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close(context.WithoutCancel(ctx))) }()
-	v, err := launch(ctx, session, otp, random)
+	v, err := launch(ctx, session, p)
 	if err != nil {
 		return err
 	}
 	moments := []*moment{{name: "the service runs", come: serves}, {name: "an upgrade or a rollback", come: changes}, {name: "a boot", come: boots}}
-	for range rounds {
+	for range p.rounds {
 		for _, m := range moments {
 			s, err := v.round(ctx, m)
 			if err != nil {
@@ -88,8 +96,8 @@ type victim struct {
 	random *rand.Rand
 }
 
-func launch(ctx context.Context, session *docker.Session, otp string, random *rand.Rand) (*victim, error) {
-	set, err := images.Prepare(ctx, session, otp, os.Stderr)
+func launch(ctx context.Context, session *docker.Session, p plan) (*victim, error) {
+	set, err := images.Prepare(ctx, session, p.otp, os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +106,12 @@ func launch(ctx context.Context, session *docker.Session, otp string, random *ra
 		return nil, err
 	}
 	c, err := session.Start(ctx, docker.Spec{Image: set.Image, Name: "agent", Options: []string{
-		"-v", volume + ":/var/lib/release", "-v", filepath.Dir(set.Package(images.Second)) + ":/packages:ro",
+		"--cgroup-parent", p.cgroup, "-v", volume + ":/var/lib/release", "-v", filepath.Dir(set.Package(images.Second)) + ":/packages:ro",
 	}})
 	if err != nil {
 		return nil, err
 	}
-	v := &victim{c, random}
+	v := &victim{c, rand.New(rand.NewPCG(p.seed, 0))} //nolint:gosec // to be repeated
 	_, err = v.upSince(ctx, time.Time{})
 	return v, err
 }
