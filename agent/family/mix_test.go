@@ -224,7 +224,7 @@ func TestConfigProvidersAreRunInAVMOfTheRelease(t *testing.T) {
 func TestAConfigurationThatCannotBeResolvedSaysWhy(t *testing.T) {
 	r, m, environ := elixirRelease(t, nil)
 	for script, want := range map[string]string{
-		`raise "no such luck"`:                               "cannot resolve its configuration: Config.Reader ended with ** (RuntimeError) no such luck",
+		`raise "no such\n\n  luck"`:                          "cannot resolve its configuration: Config.Reader ended with ** (RuntimeError) no such luck",
 		`System.fetch_env!("NOT")`:                           `** (System.EnvError) could not fetch environment variable "NOT" because it is not set`,
 		"import Config\nconfig :demo, owner: [self()]":       ":owner of demo holds a value that has no text",
 		"import Config\nconfig :demo, run: fn -> 1 end":      ":run of demo holds a value that has no text",

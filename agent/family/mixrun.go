@@ -166,7 +166,7 @@ func (m mix) provide(ctx context.Context, r Release, environ []string, base stri
 		Dir: r.Root, Stdout: os.Stderr, Stderr: os.Stderr,
 	})
 	if why, readErr := os.ReadFile(out + ".error"); err != nil && readErr == nil {
-		err = errors.New(string(why))
+		err = errors.New(strings.Join(strings.Fields(string(why)), " ")) // an error is one line
 	} else if err != nil {
 		err = fmt.Errorf("the VM for it %w", err)
 	}

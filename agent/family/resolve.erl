@@ -19,7 +19,7 @@ Validate = fun(Config, Expected) ->
     {module, _} = code:ensure_loaded('Elixir.Config.Provider'),
     Known = erlang:function_exported('Elixir.Config.Provider', validate_compile_env, 1),
     try Known andalso 'Elixir.Config.Provider':validate_compile_env(Expected) of
-        {error, Why} -> Refuse(Why);
+        {error, Why} -> io:put_chars(standard_error, [Why, $\n]), Refuse(Why);
         _ -> ok
     catch error:_ -> % Elixir 1.14 says why on its standard error
         Refuse("a value that was read at compile time is another one now: the log has which")
