@@ -137,6 +137,8 @@ func evalError(timeout time.Duration, err error) *api.Error {
 		return &api.Error{Code: api.CodeNodeDown, Message: err.Error(), State: "nothing was evaluated"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return timedOut(timeout, fmt.Sprintf("there was no value within %s", timeout), "the evaluation was ended; what it had done is done")
+	case errors.Is(err, rpc.ErrUnknownOutcome):
+		return &api.Error{Code: api.CodeInternal, Message: "cannot tell what became of the evaluation: the connection to the node was lost", Hint: "agent status tells how the node is"}
 	}
 	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
 }
@@ -177,6 +179,11 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return timedOut(timeout, fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),
 			"it may still run in the node")
+	case errors.Is(err, rpc.ErrUnknownOutcome):
+		return &api.Error{
+			Code: api.CodeInternal, Message: fmt.Sprintf("cannot tell what became of %s:%s: the connection to the node was lost", req.Module, req.Function),
+			Hint: "agent status tells how the node is",
+		}
 	}
 	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
 }

@@ -240,6 +240,18 @@ func TestASessionEndsWithTheConnection(t *testing.T) {
 	waitFor(t, "the session to end", func() bool { return sessions(t, other) <= before })
 }
 
+func TestAnEvaluationMayEndWhatStartsThem(t *testing.T) {
+	n := startErlang(t).connect(t)
+	kill := "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {prim_eval, 'receive', 2}}]"
+	_, _, err := evaluate(t, n, rpc.ErlangJob(kill), rpc.Line)
+	if !errors.Is(err, rpc.ErrUnknownOutcome) {
+		t.Errorf("got %v", err)
+	}
+	if _, value, err := evaluate(t, n, rpc.ErlangJob("1 + 1"), rpc.Line); value != "2" {
+		t.Errorf("got %s, %v", value, err)
+	}
+}
+
 func TestWhatAnEvaluationLeavesRunningPrintsWhereTheNodeDoes(t *testing.T) {
 	e := startErlang(t)
 	n := e.connect(t)
@@ -264,5 +276,14 @@ func TestADeadlineAtTheMomentOfWritingBreaksNothing(t *testing.T) {
 	}
 	if call(t, n, "erlang", "node"); !n.Connected() {
 		t.Error("the connection was lost")
+	}
+}
+
+func BenchmarkJob(b *testing.B) {
+	n := startErlang(b).connect(b)
+	for b.Loop() {
+		if _, _, err := evaluate(b, n, rpc.CallJob("erlang", "node"), rpc.Pretty); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

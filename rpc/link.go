@@ -270,13 +270,15 @@ func (l *link) send(ctx context.Context, frame []byte) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = l.conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write does then
 	}
-	if n, err := l.conn.Write(frame); err != nil {
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			l.hangUp()
-		}
-		return fmt.Errorf("%w: %w", ErrNotSent, err)
+	n, err := l.conn.Write(frame)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrNotSent, context.DeadlineExceeded)
+	}
+	l.hangUp()
+	return fmt.Errorf("%w: %w", ErrNotSent, err)
 }
 
 func (l *link) hangUp() {

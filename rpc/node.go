@@ -41,7 +41,7 @@ type Node struct {
 	stop context.CancelFunc
 
 	starting sync.Mutex
-	start    term.Term // the fun that starts a session, once there was one
+	starter  term.Term // the process in the node that starts sessions, once there was one
 }
 
 // Connect connects to a node as a hidden node with a name of its own. It takes until ctx ends, or 7 s. The

@@ -26,25 +26,37 @@ type session struct {
 	pid  term.Term
 }
 
-// begin starts a session.
+// begin starts a session. Its job begins when it is asked for the first time, so that a start may be tried twice: somebody
+// in the node may have ended what starts them.
 func (n *Node) begin(ctx context.Context, job term.Tuple) (*session, error) {
-	start, err := n.sessions(ctx)
-	if err != nil {
-		return nil, err
+	pid, err := n.startSession(ctx, job)
+	var gone *BadRPCError
+	if errors.As(err, &gone) {
+		n.starting.Lock()
+		n.starter = nil
+		n.starting.Unlock()
+		pid, err = n.startSession(ctx, job)
 	}
-	pid, err := n.Call(ctx, "erlang", "apply", start, term.List{job, term.Atom(n.link.pid.Node)})
 	if err != nil {
 		return nil, err
 	}
 	return &session{n, pid}, nil
 }
 
-// sessions is the fun that starts a session. What the node has made of its text once is kept.
+func (n *Node) startSession(ctx context.Context, job term.Tuple) (pid term.Term, err error) {
+	sessions, err := n.sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return n.question(ctx, sessions, term.Tuple{term.Atom("start"), job})
+}
+
+// sessions is the process that starts sessions. It is made once for each connection.
 func (n *Node) sessions(ctx context.Context) (term.Term, error) {
 	n.starting.Lock()
 	defer n.starting.Unlock()
-	if n.start != nil {
-		return n.start, nil
+	if n.starter != nil {
+		return n.starter, nil
 	}
 	tokens, err := n.second(ctx, "erl_scan", "string", term.String(sessionExprs))
 	if err != nil {
@@ -54,8 +66,14 @@ func (n *Node) sessions(ctx context.Context) (term.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.start, err = n.second(ctx, "erl_eval", "exprs", exprs, term.List{})
-	return n.start, err
+	bindings := term.List{term.Tuple{term.Atom("Agent"), term.Atom(n.link.pid.Node)}}
+	n.starter, err = n.second(ctx, "erl_eval", "exprs", exprs, bindings)
+	return n.starter, err
+}
+
+// question asks one of our processes in the node.
+func (n *Node) question(ctx context.Context, pid, question term.Term) (term.Term, error) {
+	return n.second(ctx, "gen", "call", pid, term.Atom("$gen_call"), question, term.Atom("infinity"))
 }
 
 // second calls what answers a tuple such as {ok, Value}.
@@ -73,13 +91,15 @@ func (n *Node) second(ctx context.Context, module, function string, args ...term
 
 // ask puts a question to the session.
 func (s *session) ask(ctx context.Context, question term.Term) (term.Term, error) {
-	answer, err := s.node.second(ctx, "gen", "call", s.pid, term.Atom("$gen_call"), question, term.Atom("infinity"))
+	answer, err := s.node.question(ctx, s.pid, question)
 	var gone *BadRPCError
 	switch {
 	case errors.As(err, &gone):
 		return nil, fmt.Errorf("%w: its process in the node was ended", ErrUnknownOutcome)
-	case errors.Is(err, ErrNotSent): // the question, and not the job
-		return nil, fmt.Errorf("%w: %s", ErrUnknownOutcome, err.Error())
+	case errors.Is(err, ErrNotSent) && errors.Is(err, context.DeadlineExceeded): // the question was not, and not the job
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.DeadlineExceeded)
+	case errors.Is(err, ErrNotSent):
+		return nil, fmt.Errorf("%w: the connection was lost", ErrUnknownOutcome)
 	}
 	return answer, err
 }

@@ -40,10 +40,10 @@ result is JSON, as docs/api.md maps it.
 func (c *cli) evalCommand() *cobra.Command {
 	req := api.EvalRequest{}
 	cmd := &cobra.Command{
-		Use:   "eval EXPRESSIONS|-",
+		Use:   "eval [EXPRESSIONS|-]",
 		Short: "Evaluate Erlang or Elixir in the node",
 		Long: `Eval evaluates expressions in the node, one after another with the variables of those before, and prints the
-value of the last one; - reads them from standard input. What they print comes out as it is printed. An Erlang expression
+value of the last one; - or nothing reads them from standard input. What they print comes out as it is printed. An Erlang expression
 ends with a period; that of the last one may be missing. In a release that mix made, they are Elixir.
 
   docker exec CONTAINER agent eval 'N = erlang:system_info(process_count). N * 2.'
@@ -54,10 +54,13 @@ is ended; what it had done is done. With --json each line is a document: {"outpu
 end {"result": …}, as docs/api.md maps it, or {"error": …}.
 
 ` + exitHelp,
-		Args: args(1, 1),
+		Args: args(0, 1),
 		RunE: func(cmd *cobra.Command, given []string) (err error) {
 			c.lines, req.As = true, c.as()
-			if req.Source, err = c.source(given[0]); err != nil {
+			if len(given) == 0 && isTerminal(c.stdin) {
+				return usageError{errors.New("cannot read the expressions: standard input is a terminal; agent remote opens a shell")}
+			}
+			if req.Source, err = c.source(append(given, "-")[0]); err != nil {
 				return err
 			}
 			return c.late(c.client().Eval(cmd.Context(), req, c.stdout))

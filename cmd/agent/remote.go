@@ -61,6 +61,8 @@ func (c *cli) shell(r api.Remote) error {
 		return err
 	}
 	defer os.RemoveAll(home)
+	defer keepTerminal()()
+	capFiles()
 	cmd := shellCommand(r, home, c.env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, c.stdout, c.stderr
 	ends := map[string]string{api.Erlang: "q() and halt()", api.Elixir: "System.stop() and System.halt()"}[r.Lang]
@@ -72,6 +74,27 @@ func (c *cli) shell(r api.Remote) error {
 	}
 	c.status = min(exitError, max(0, cmd.ProcessState.ExitCode()))
 	return nil
+}
+
+// keepTerminal remembers how the terminal is, for who finds it as a shell that was killed has left it.
+func keepTerminal() (restore func()) {
+	state, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS)
+	return func() {
+		if err == nil {
+			_ = unix.IoctlSetTermios(int(os.Stdin.Fd()), unix.TCSETS, state)
+		}
+	}
+}
+
+// maxFiles is the shell's soft limit: Erlang takes memory for as many as are allowed.
+const maxFiles = 65536
+
+func capFiles() {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur > maxFiles {
+		limit.Cur = maxFiles
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	}
 }
 
 // attend runs a command that has the terminal. Signals that the terminal sends are the command's; one that is to end us ends
@@ -135,7 +158,7 @@ func privateHome(r api.Remote) (string, error) {
 func shellCommand(r api.Remote, home string, environ []string) *exec.Cmd {
 	name, host, _ := strings.Cut(r.Node, "@")
 	name = "remote-" + strings.ToLower(rand.Text()[:10]) + "-" + name + "@" + host
-	connect := []string{"-start_epmd", "false", "-erl_epmd_port", strconv.Itoa(r.Port), "-dist_listen", "false", "+Bc"}
+	connect := []string{"+S", "1:1", "-start_epmd", "false", "-erl_epmd_port", strconv.Itoa(r.Port), "-dist_listen", "false", "+Bc"}
 	connect = append(connect, r.Dist...)
 	set := map[string]string{
 		"ROOTDIR": r.Root, "BINDIR": r.Bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
