@@ -44,10 +44,10 @@ func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 		second, third := bare(s, images.Second), bare(s, images.Third)
 		tells(s, s.Ends(s.Upgrade(second), 3).Stderr, "no relup leads there", "agent upgrade --derived")
 		s.Serves(images.Seed)
-		tells(s, s.Ends(s.Upgrade(second, "--derived"), 0).Stdout, "what demo must do was derived from the modules")
+		tells(s, s.Ends(s.Upgrade(second, "--derived"), 0).Stderr, "what demo must do was derived from the modules")
 		s.Serves(images.Second)
 		tells(s, s.Ends(s.Agent(nil, "rollback"), 5).Stderr, "agent rollback --restart")
-		tells(s, s.Ends(s.Upgrade(third, "--derived"), 0).Stdout, "what demo, demo_codec must do was derived from the modules")
+		tells(s, s.Ends(s.Upgrade(third, "--derived"), 0).Stderr, "what demo, demo_codec must do was derived from the modules")
 		s.Serves(images.Third)
 		if report := clients.Stop(); !report.Lossless() {
 			t.Errorf("the clients lost something: %+v", report)
