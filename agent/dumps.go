@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"theseus/agent/family"
 )
 
 // Crash dumps on the volume: what a launch leaves of the earlier ones, so that with the one that may come there are at
@@ -29,7 +31,7 @@ const crashDump = "ERL_CRASH_DUMP" // the variable that says where the node writ
 // dumpInto makes room for the dump of a node that is launched now, and adds where it goes to the environment. An
 // environment that says it already is left alone. A directory that cannot be tidied is no reason not to launch.
 func (k *keeper) dumpInto(environ []string) (path string, with []string) {
-	if path := lookup(environ, crashDump); path != "" {
+	if path := family.Lookup(environ, crashDump); path != "" {
 		return path, environ
 	}
 	if err := k.dumps.tidy(k.first); err != nil {

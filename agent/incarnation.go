@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"theseus/agent/family"
 	"theseus/agent/heart"
 	"theseus/agent/notify"
 	"theseus/agent/upgrade"
@@ -22,13 +23,14 @@ const bootPoll = 50 * time.Millisecond
 type incarnation struct {
 	id      string
 	target  rpc.Target
-	short   bool // its name
+	reach   family.Node
 	process *signals.Process
 	heart   *heart.Heart
 	since   time.Time
 	dump    string // where it writes a crash dump
 	notices *notify.Node
 	booted  string // the version whose own boot this was; empty for that of a hybrid release
+	start   upgrade.Start
 
 	// Guarded by the keeper's lock.
 	version  string // of what it runs now
@@ -40,8 +42,8 @@ type incarnation struct {
 	conn *rpc.Node
 }
 
-func newIncarnation(release volume.Release, target rpc.Target) *incarnation {
-	return &incarnation{id: rand.Text(), target: target, since: time.Now(), version: release.Version, release: release}
+func newIncarnation(release volume.Release, l launch) *incarnation {
+	return &incarnation{id: rand.Text(), target: l.target, reach: l.reach, since: time.Now(), version: release.Version, release: release}
 }
 
 // marker is in the environment of the node and of all that it starts, so that what it leaves can be found.

@@ -1,28 +1,23 @@
 package agent
 
 import (
+	"context"
 	"fmt"
-	"net"
 	"path/filepath"
-	"strconv"
 
 	"theseus/agent/api"
 	"theseus/volume"
 )
 
 // Remote tells what a shell of the node needs. Who may ask for it can have the node do everything as it is.
-func (a *agent) Remote() (api.Remote, error) {
+func (a *agent) Remote(ctx context.Context) (api.Remote, error) {
 	node, err := a.keeper.current()
 	if err != nil {
 		return api.Remote{}, &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot open a shell: %v", err)}
 	}
-	host, text, err := net.SplitHostPort(node.target.Addr)
+	at, err := node.target.Resolve(ctx)
 	if err != nil {
-		return api.Remote{}, err
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return api.Remote{}, err
+		return api.Remote{}, &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot open a shell: %v", err)}
 	}
 	_, release := a.keeper.snapshot()
 	image, err := DetectImage()
@@ -30,7 +25,7 @@ func (a *agent) Remote() (api.Remote, error) {
 		return api.Remote{}, err
 	}
 	r := api.Remote{
-		Node: node.target.Node, Short: node.short, Host: host, Port: port, Cookie: node.target.Cookie,
+		Node: node.target.Node, Short: node.reach.Short, Host: at.IP.String(), Port: at.Port, Dist: node.reach.Dist, Cookie: node.target.Cookie,
 		Release: a.volume.ReleaseDir(release.Version), Lib: a.volume.Path("lib"),
 	}
 	r.Lang = language(r.Release)

@@ -28,6 +28,9 @@ func (a *agent) Status() api.Status {
 		Upgrade: a.engine.Current(),
 		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans()},
 	}
+	if s.Upgrade != nil && s.Upgrade.Waits() {
+		s.Volume.Previous = s.Upgrade.From // what it came from is taken back to
+	}
 	for _, r := range a.Releases() {
 		if !r.Quarantined.IsZero() {
 			s.Quarantined = append(s.Quarantined, r)
@@ -121,7 +124,31 @@ func (a *agent) Upgrade(caller context.Context, req api.UpgradeRequest, pkg io.R
 	return a.busy(a.engine.Upgrade(a.upgrades, caller, req, pkg, on))
 }
 
-// Rollback is an upgrade to a release that is on the volume.
+// Unpack brings a package's release to the volume.
+func (a *agent) Unpack(caller context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	if err := a.undecided("unpack the package"); err != nil {
+		return err
+	}
+	return a.busy(a.engine.Unpack(a.upgrades, caller, req, pkg, on))
+}
+
+// Install is an upgrade to a release that is on the volume.
+func (a *agent) Install(_ context.Context, req api.InstallRequest, on func(api.Event)) error {
+	if err := a.undecided("install " + req.Version); err != nil {
+		return err
+	}
+	return a.busy(a.engine.Install(a.upgrades, req, on))
+}
+
+// Commit makes permanent what waits for that.
+func (a *agent) Commit(_ context.Context, req api.CommitRequest, on func(api.Event)) error {
+	if err := a.undecided("commit"); err != nil {
+		return err
+	}
+	return a.busy(a.engine.Commit(req, on))
+}
+
+// Rollback is an upgrade to a release that ran before.
 func (a *agent) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
 	if err := a.undecided("begin the rollback"); err != nil {
 		return err
@@ -136,6 +163,10 @@ func (a *agent) busy(err error) error {
 	e := &api.Error{Code: api.CodeBusy, Message: "cannot begin: another upgrade is under way", Hint: "agent status shows it"}
 	if u := a.engine.Current(); u != nil {
 		e.State = u.String()
+		if u.Waits() {
+			e.Message = fmt.Sprintf("cannot begin: %s is on probation", u.To)
+			e.Hint = fmt.Sprintf("agent commit makes %s permanent, agent rollback takes it back to %s; then another one can begin", u.To, u.From)
+		}
 	}
 	return e
 }

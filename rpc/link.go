@@ -70,14 +70,15 @@ type connection struct{ node.ConnectionInterface }
 
 // protocol makes the link of a connection; it is ergo's plug. One handshake makes at most one link.
 type protocol struct {
-	name string // ours
-	link *link
+	name  string     // ours
+	shake *handshake // which has the connection, maybe in TLS
+	link  *link
 }
 
 // Init is called after the handshake.
-func (p *protocol) Init(_ context.Context, conn lib.NetReadWriter, _ string, d node.HandshakeDetails) (node.ConnectionInterface, error) {
+func (p *protocol) Init(context.Context, lib.NetReadWriter, string, node.HandshakeDetails) (node.ConnectionInterface, error) {
 	p.link = &link{
-		conn:    conn,
+		conn:    p.shake.conn,
 		pid:     etf.Pid{Node: p.name, ID: 1, Creation: ourCreation},
 		writing: make(chan struct{}, 1),
 		done:    make(chan struct{}),

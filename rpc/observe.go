@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"theseus/rpc/term"
@@ -62,6 +64,54 @@ func (n *Node) ModifiedModules(ctx context.Context, modules []string) ([]string,
 		}
 	}
 	return modified, nil
+}
+
+// UseConsolidated makes dir the one directory of consolidated protocols in the code path, where mix has one in front of all
+// others, and loads what is another there than it was. A relup knows nothing of that directory: the new release's protocols
+// would be those of the old one, without its new implementations. dir may be missing. modules are those in the
+// directories, old and new.
+func (n *Node) UseConsolidated(ctx context.Context, dir string, modules []string) error {
+	answer, err := n.Call(ctx, "code", "get_path")
+	if err != nil {
+		return err
+	}
+	paths, ok := answer.(term.List)
+	if !ok {
+		return unexpected(answer)
+	}
+	// First the new one: in between no module is loaded from where protocols are not consolidated.
+	if _, err := n.Call(ctx, "code", "add_patha", chars(dir)); err != nil {
+		return err
+	}
+	for _, p := range paths {
+		if old := path.Clean(words(p)); old != dir && path.Base(old) == path.Base(dir) && path.Dir(path.Dir(old)) == path.Dir(path.Dir(dir)) {
+			if _, err := n.Call(ctx, "code", "del_path", p); err != nil {
+				return err
+			}
+		}
+	}
+	changed, err := n.ModifiedModules(ctx, modules)
+	for _, m := range changed {
+		if err == nil {
+			err = n.load(ctx, m)
+		}
+	}
+	return err
+}
+
+// load replaces the code of a module. Code before the one that runs must be unused: nobody is killed for it.
+func (n *Node) load(ctx context.Context, module string) error {
+	if unused, err := n.Call(ctx, "code", "soft_purge", term.Atom(module)); err != nil || unused != term.Atom("true") {
+		return errors.Join(fmt.Errorf("cannot load %s: a process runs an older version of it", module), err)
+	}
+	answer, err := n.Call(ctx, "code", "load_file", term.Atom(module))
+	if err != nil {
+		return err
+	}
+	if loaded, ok := answer.(term.Tuple); !ok || len(loaded) != 2 || loaded[0] != term.Atom("module") {
+		return fmt.Errorf("cannot load %s: %s", module, term.Format(answer))
+	}
+	return nil
 }
 
 // Stop has the node take its applications down in order and end, with exit status 0 (init:stop/0). It returns

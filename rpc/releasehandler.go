@@ -60,6 +60,21 @@ func (n *Node) WhichReleases(ctx context.Context) ([]Release, error) {
 	})
 }
 
+// ReadReleases has release_handler start anew, since it reads its file only then (release_handler:init/1). Of a release that is
+// installed and not permanent it knows nothing behind that.
+func (n *Node) ReadReleases(ctx context.Context) error {
+	for _, call := range []string{"terminate_child", "restart_child"} {
+		answer, err := n.Call(ctx, "supervisor", call, term.Atom("sasl_sup"), term.Atom("release_handler"))
+		if err != nil {
+			return err
+		}
+		if t, failed := answer.(term.Tuple); failed && len(t) == 2 && t[0] == term.Atom("error") {
+			return fmt.Errorf("cannot start release_handler anew: %s", term.Format(t[1]))
+		}
+	}
+	return nil
+}
+
 // SetUnpacked makes a release known whose files stand under the release root (release_handler:set_unpacked/2).
 func (n *Node) SetUnpacked(ctx context.Context, relFile string) error {
 	_, err := n.releaseHandler(ctx, "set_unpacked", relFile, term.List{})

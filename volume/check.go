@@ -24,7 +24,7 @@ func (s *Staged) check(name string) error {
 	if err := s.placeRel(relFile); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.checkFiles, s.checkConfig, s.checkRelup, s.checkLibs, s.checkCode, s.markIncluded} {
+	for _, check := range []func() error{s.checkFiles, s.placeBoot, s.checkConfig, s.placeMix, s.checkRelup, s.checkLibs, s.checkCode, s.markIncluded} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -35,8 +35,9 @@ func (s *Staged) check(name string) error {
 
 func (s *Staged) onlyVersion() (string, error) {
 	var versions []string
+	_, cookie := find(s.entries, cookieFile)
 	for _, tree := range treesOf(s.entries) {
-		if dir, version := path.Split(tree); dir == releaseDir+"/" && !strings.HasSuffix(version, ".rel") {
+		if dir, version := path.Split(tree); dir == releaseDir+"/" && !strings.HasSuffix(version, ".rel") && (!cookie || tree != cookieFile) {
 			versions = append(versions, version)
 		}
 	}
@@ -113,7 +114,9 @@ func (s *Staged) placeRel(relFile string) error {
 		placed.Path = place
 		s.entries = append(s.entries, placed)
 	}
-	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool { return path.Dir(e.Path) == releaseDir || e.Path == relFile && relFile != place })
+	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool {
+		return path.Dir(e.Path) == releaseDir && e.Path != cookieFile || e.Path == relFile && relFile != place
+	})
 	sortEntries(s.entries)
 	return nil
 }
@@ -151,23 +154,38 @@ func (s *Staged) checkFiles() error {
 	if !s.has("start.boot") && !s.has(s.Release.Name+".boot") {
 		return refuse(Incomplete, "it has no boot script: neither start.boot nor %s.boot", s.Release.Name)
 	}
-	for _, name := range []string{"sys.config", "vm.args", "relup"} {
+	for _, name := range []string{"sys.config", "sys.config.src", "vm.args", "vm.args.src", "relup"} {
 		if err := s.checkText(path.Join(releaseDir, s.Release.Version, name)); err != nil {
 			return err
-		}
-	}
-	for _, name := range []string{"sys.config", "vm.args"} {
-		if s.has(name+".src") && !s.has(name) {
-			return refuse(UnrenderedConfig, "it has only %s.src: a template must be rendered before the package is made", name)
 		}
 	}
 	return nil
 }
 
+// placeBoot names the boot script as release_handler does (release_handler:do_check_install_release/4). reltool and older relx
+// name it for the release.
+func (s *Staged) placeBoot() error {
+	dir := path.Join(releaseDir, s.Release.Version)
+	i, named := find(s.entries, path.Join(dir, s.Release.Name+".boot"))
+	if !named || s.has("start.boot") {
+		return nil
+	}
+	place := path.Join(dir, "start.boot")
+	if err := s.volume.disk.Rename("place the boot script", s.path(s.entries[i].Path), s.path(place)); err != nil {
+		return err
+	}
+	s.entries[i].Path = place
+	sortEntries(s.entries)
+	return nil
+}
+
 // checkConfig reads sys.config before the node does: release_handler takes an unreadable one for an empty
-// one, and the next boot dies of it.
+// one, and the next boot dies of it. A template is read when it is filled in.
 func (s *Staged) checkConfig() error {
 	if !s.has("sys.config") {
+		if s.has("sys.config.src") {
+			return nil
+		}
 		return refuse(BadConfig, "it has no sys.config")
 	}
 	text, err := readFile(s.volume.disk, s.path(path.Join(releaseDir, s.Release.Version, "sys.config")))

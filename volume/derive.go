@@ -3,6 +3,7 @@ package volume
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func (v *Volume) Derive(boot string) error {
 	}
 	startErl := Next{ERTS: r.ERTS, Version: r.Version}.String()
 	for _, record := range [][2]string{{"RELEASES", encodeReleases(v.State(), boot)}, {"start_erl.data", startErl}} {
-		if err := v.derive(v.Path(releaseDir, record[0]), []byte(record[1])); err != nil {
+		if err := v.derive("derive the records of OTP", v.Path(releaseDir, record[0]), []byte(record[1]), 0o644); err != nil {
 			return fmt.Errorf("cannot write the records of OTP: %w", err)
 		}
 	}
@@ -34,13 +35,13 @@ func (v *Volume) Derive(boot string) error {
 
 // derive gives a file that is written anew before each boot its content; so nothing waits until it is durable. On a full
 // disk the old one gives its room to the new one: a node that cannot boot would be worse than a crash that leaves neither.
-func (v *Volume) derive(path string, content []byte) error {
+func (v *Volume) derive(purpose, path string, content []byte, mode fs.FileMode) error {
 	if holds(v.disk, path, content) {
 		return nil
 	}
-	s := v.step("derive the records of OTP")
+	s := v.step(purpose)
 	write := func() error {
-		return v.withRoom(func() error { return s.exchangeFile(path, content, 0o644, closeUnsynced) })
+		return v.withRoom(func() error { return s.exchangeFile(path, content, mode, closeUnsynced) })
 	}
 	err := write()
 	if isFull(err) && s.removeFile(path) == nil {

@@ -2,6 +2,8 @@
 //
 //	ROOT/                       the node's ROOTDIR
 //	  releases/<vsn>/           <name>.rel start.boot sys.config vm.args relup … MANIFEST   published last
+//	                            of mix also sys.config.pristine COOKIE bin/, and derived as the next two are: sys.config
+//	  bin/<name>                derived: the commands of a release of mix
 //	  releases/RELEASES         derived from state.json before every boot, as is
 //	  releases/start_erl.data   this: OTP writes both in place, and a crash there leaves either empty
 //	  lib/<app>-<vsn>/          from a package, never overwritten with other content; or a link into the image

@@ -23,7 +23,6 @@ const (
 	WrongVersion       Code = "wrong-version"       // its directory and its .rel disagree, or it holds several
 	Incomplete         Code = "incomplete"          // a file is missing that a boot needs
 	BadConfig          Code = "bad-config"          // sys.config is missing or is no configuration
-	UnrenderedConfig   Code = "unrendered-config"   // only a template of sys.config or vm.args
 	BadRelup           Code = "bad-relup"           // a relup that cannot be read
 	ConflictingLib     Code = "conflicting-lib"     // an application is on the volume with other content
 	ConflictingRelease Code = "conflicting-release" // the version is on the volume with other content

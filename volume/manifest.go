@@ -23,7 +23,7 @@ const manifestName = "MANIFEST"
 // with the mode in octal; a link has mode 120777, and size and digest of its target.
 type entry struct {
 	Path   string
-	Mode   fs.FileMode // 0644, 0755 or fs.ModeSymlink
+	Mode   fs.FileMode // 0644, 0755, of a cookie 0600, or fs.ModeSymlink
 	Size   int64
 	Sum    string
 	Target string // of a link; not in the manifest
@@ -83,7 +83,7 @@ func decodeEntry(line string) (e entry, err error) {
 	case err != nil:
 	case mode == 0o120777:
 		e.Mode = fs.ModeSymlink
-	case mode != 0o644 && mode != 0o755:
+	case mode != 0o600 && mode != 0o644 && mode != 0o755:
 		err = fmt.Errorf("no file has mode %o", mode)
 	}
 	if err == nil && (e.Size < 0 || !fs.ValidPath(e.Path)) {

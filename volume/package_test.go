@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -35,25 +36,36 @@ func TestUnusableReleasesAreRefusedWithTheirOwnCode(t *testing.T) {
 		members []member
 		want    Code
 	}{
-		"no .rel":            {with(".rel"), NoRelease},
-		"no release":         {with("releases/"), NoRelease},
-		"two releases":       {with("-", file("releases/2.0.0/start.boot", "x")), WrongVersion},
-		"unreadable .rel":    {with("demo.rel", file("releases/1.1.0/demo.rel", "{release")), BadRelease},
-		"odd version":        {with("demo.rel", file("releases/1.1.0/demo.rel", `{release,{"demo","../x"},{erts,"1"},[{kernel,"1"}]}.`)), BadRelease},
-		"version disagrees":  {with("demo.rel", file("releases/1.1.0/demo.rel", `{release,{"demo","1.2.0"},{erts,"1"},[{kernel,"1"}]}.`)), WrongVersion},
-		"another name":       {with("demo.rel", file("releases/1.1.0/other.rel", `{release,{"other","1.1.0"},{erts,"1"},[{kernel,"1"}]}.`)), WrongName},
-		"no boot script":     {with("start.boot"), Incomplete},
-		"no .app":            {with("demo.app"), Incomplete},
-		"no sys.config":      {with("sys.config"), BadConfig},
-		"broken sys.config":  {with("sys.config", file("releases/1.1.0/sys.config", "[{demo,[]}]")), BadConfig},
-		"no config":          {with("sys.config", file("releases/1.1.0/sys.config", "[demo].")), BadConfig},
-		"template of config": {with("sys.config", file("releases/1.1.0/sys.config.src", "[].")), UnrenderedConfig},
-		"template of args":   {with("vm.args", file("releases/1.1.0/vm.args.src", "-name ${N}")), UnrenderedConfig},
-		"broken relup":       {with("none", file("releases/1.1.0/relup", `{"1.1.0",[{"1.0.0",x}],[]}.`)), BadRelup},
-		"relup to another":   {with("none", file("releases/1.1.0/relup", `{"1.2.0",[],[]}.`)), BadRelup},
+		"no .rel":           {with(".rel"), NoRelease},
+		"no release":        {with("releases/"), NoRelease},
+		"two releases":      {with("-", file("releases/2.0.0/start.boot", "x")), WrongVersion},
+		"unreadable .rel":   {with("demo.rel", file("releases/1.1.0/demo.rel", "{release")), BadRelease},
+		"odd version":       {with("demo.rel", file("releases/1.1.0/demo.rel", `{release,{"demo","../x"},{erts,"1"},[{kernel,"1"}]}.`)), BadRelease},
+		"version disagrees": {with("demo.rel", file("releases/1.1.0/demo.rel", `{release,{"demo","1.2.0"},{erts,"1"},[{kernel,"1"}]}.`)), WrongVersion},
+		"another name":      {with("demo.rel", file("releases/1.1.0/other.rel", `{release,{"other","1.1.0"},{erts,"1"},[{kernel,"1"}]}.`)), WrongName},
+		"no boot script":    {with("start.boot"), Incomplete},
+		"no .app":           {with("demo.app"), Incomplete},
+		"no sys.config":     {with("sys.config"), BadConfig},
+		"broken sys.config": {with("sys.config", file("releases/1.1.0/sys.config", "[{demo,[]}]")), BadConfig},
+		"no config":         {with("sys.config", file("releases/1.1.0/sys.config", "[demo].")), BadConfig},
+		"broken relup":      {with("none", file("releases/1.1.0/relup", `{"1.1.0",[{"1.0.0",x}],[]}.`)), BadRelup},
+		"relup to another":  {with("none", file("releases/1.1.0/relup", `{"1.2.0",[],[]}.`)), BadRelup},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, v, pack(t, test.members), test.want) })
 	}
+}
+
+func TestABootScriptThatIsNamedForTheReleaseIsPlacedWhereItIsLookedFor(t *testing.T) {
+	v := open(t, t.TempDir())
+	r, err := stage(t, v, append(without("start.boot", thin("1.0.0")), file("releases/1.0.0/demo.boot", "boot"))).Publish(image(t))
+	must(t, err)
+	if content, err := os.ReadFile(v.Path("releases/1.0.0/start.boot")); string(content) != "boot" {
+		t.Errorf("start.boot holds %q, %v", content, err)
+	}
+	if _, err := os.Stat(v.Path("releases/1.0.0/demo.boot")); err == nil {
+		t.Error("demo.boot is still there")
+	}
+	must(t, v.Verify(r.Version))
 }
 
 func TestHostileEntriesAreRefused(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,12 @@ func (u *unpacker) take(name string, kind int) error {
 }
 
 func (u *unpacker) writes(name string) bool {
-	return !u.present[treeOf(name)] && (!u.lean || name == releaseDir || strings.HasPrefix(name, releaseDir+"/"))
+	return !u.present[treeOf(name)] && (!u.lean || slices.Contains([]string{releaseDir, binDir}, topOf(name)))
+}
+
+func topOf(name string) string {
+	top, _, _ := strings.Cut(name, "/")
+	return top
 }
 
 // entryError finds the words for names that do not go together.
@@ -170,6 +176,9 @@ func (u *unpacker) addFile(name string, mode fs.FileMode, content io.Reader) err
 		return err
 	}
 	mode = plainMode(mode)
+	if name == cookieFile {
+		mode = 0o600
+	}
 	u.sum.Reset()
 	n, err := u.writeFile(name, mode, content)
 	if err != nil {

@@ -5,11 +5,12 @@ import "context"
 // Remote is what a shell of the node needs, which is a node of its own beside it (POST /v1/remote). The cookie is a secret:
 // keep it out of command lines, environments and logs.
 type Remote struct {
-	Node   string `json:"node"`            // its name
-	Short  bool   `json:"short,omitempty"` // which is a short one (-sname)
-	Host   string `json:"host"`            // where it listens for distribution
-	Port   int    `json:"port"`
-	Cookie string `json:"cookie"`
+	Node   string   `json:"node"`            // its name
+	Short  bool     `json:"short,omitempty"` // which is a short one (-sname)
+	Host   string   `json:"host"`            // where it listens for distribution
+	Port   int      `json:"port"`
+	Dist   []string `json:"dist,omitempty"` // arguments by which a node speaks its protocol, TLS for instance
+	Cookie string   `json:"cookie"`
 
 	Lang    string `json:"lang"`    // Erlang or Elixir
 	Release string `json:"release"` // directory of its boot scripts and programs

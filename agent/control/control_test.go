@@ -54,10 +54,27 @@ func (f *fake) Eval(_ context.Context, req api.EvalRequest, to control.Transcrip
 	return f.eval(req, to)
 }
 
-func (f *fake) Remote() (api.Remote, error) { return api.Remote{Node: "demo@127.0.0.1"}, nil }
+func (f *fake) Remote(context.Context) (api.Remote, error) { return api.Remote{Node: "demo@127.0.0.1"}, nil }
 
 func (f *fake) Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
 	return f.upgrade(ctx, req, pkg, on)
+}
+
+func (f *fake) Unpack(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	return f.upgrade(ctx, req, pkg, on)
+}
+
+func (f *fake) Install(_ context.Context, req api.InstallRequest, on func(api.Event)) error {
+	on(api.Event{Kind: "install.probation", Result: &api.Result{Outcome: api.Probation, To: req.Version}})
+	return nil
+}
+
+func (f *fake) Commit(_ context.Context, req api.CommitRequest, on func(api.Event)) error {
+	if req.Version == "0.9.0" {
+		return &api.Error{Code: api.CodeNotOnProbation, Message: "cannot commit 0.9.0"}
+	}
+	on(api.Event{Kind: "upgrade.committed", Result: &api.Result{Outcome: api.Committed, To: req.Version}})
+	return nil
 }
 
 func (f *fake) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
@@ -338,6 +355,7 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	settle := 3 * time.Second
 	want := api.UpgradeRequest{
 		Name: "demo 1.1.0.tar.gz", Size: 7, SHA256: "abc", Settle: &settle, AllowDowngrade: true,
+		Hold:      api.Hold{NoCommit: true, CommitWithin: time.Minute},
 		Signature: "untrusted comment: x\nRWR…\ntrusted comment: y\nU5P…\n",
 	}
 	var got api.UpgradeRequest
@@ -351,6 +369,23 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-sent +received):\n%s", diff)
+	}
+}
+
+func TestAReleaseOnTheVolumeIsInstalledAndCommitted(t *testing.T) {
+	c := api.NewClient(serve(t, own(), &fake{}))
+	none := func(api.Event) {}
+	installed, err := c.Install(t.Context(), api.InstallRequest{Version: "1.1.0", Hold: api.Hold{NoCommit: true, CommitWithin: time.Minute}}, none)
+	if err != nil || installed.Outcome != api.Probation || installed.To != "1.1.0" {
+		t.Errorf("%+v, %v", installed, err)
+	}
+	committed, err := c.Commit(t.Context(), api.CommitRequest{Version: "1.1.0"}, none)
+	if err != nil || committed.Outcome != api.Committed || committed.To != "1.1.0" {
+		t.Errorf("%+v, %v", committed, err)
+	}
+	_, err = c.Commit(t.Context(), api.CommitRequest{Version: "0.9.0"}, none)
+	if e := new(api.Error); !errors.As(err, &e) || e.Code != api.CodeNotOnProbation {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -30,11 +31,14 @@ type Agent interface {
 	Version() api.Version
 	RPC(ctx context.Context, req api.RPCRequest, to Transcript) error
 	Eval(ctx context.Context, req api.EvalRequest, to Transcript) error
-	Remote() (api.Remote, error)
+	Remote(ctx context.Context) (api.Remote, error)
 	Remove(ctx context.Context, version string) (api.Removed, error)
 	Stop()
-	// Upgrade and Rollback report to on; the last event has the result. An error means that they did not begin.
+	// What follows reports to on; the last event has the result. An error means that it did not begin.
 	Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
+	Unpack(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
+	Install(ctx context.Context, req api.InstallRequest, on func(api.Event)) error
+	Commit(ctx context.Context, req api.CommitRequest, on func(api.Event)) error
 	Rollback(ctx context.Context, req api.RollbackRequest, on func(api.Event)) error
 }
 
@@ -142,6 +146,9 @@ func (s *server) routes() []route {
 		{"POST /v1/remote", s.remote},
 		{"POST /v1/stop", s.stop},
 		{"POST /v1/upgrade", s.upgrade},
+		{"POST /v1/unpack", s.unpack},
+		{"POST /v1/install", s.install},
+		{"POST /v1/commit", s.commit},
 		{"POST /v1/rollback", s.rollback},
 		{"/", s.unknown},
 	}
@@ -203,14 +210,19 @@ func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
 	answer(w, struct{}{})
 }
 
-func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
+func (s *server) upgrade(w http.ResponseWriter, r *http.Request) { take(w, r, s.agent.Upgrade) }
+
+func (s *server) unpack(w http.ResponseWriter, r *http.Request) { take(w, r, s.agent.Unpack) }
+
+// take is a request that comes with a package.
+func take(w http.ResponseWriter, r *http.Request, do func(context.Context, api.UpgradeRequest, io.Reader, func(api.Event)) error) {
 	req, err := upgradeRequest(r)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	out := newStream(w)
-	out.end(s.agent.Upgrade(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
+	out.end(do(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
 }
 
 func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
@@ -222,26 +234,19 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	case strings.ContainsFunc(req.Name, unprintable):
 		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read name=" + strconv.Quote(req.Name) + ": it has characters that are none of a name"}
 	}
-	if text := query.Get("restart"); text != "" {
-		restart, err := strconv.ParseBool(text)
-		if err != nil {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read restart=" + strconv.Quote(text) + ": it is neither true nor false"}
+	for name, into := range map[string]*bool{"restart": &req.Restart, "allow_downgrade": &req.AllowDowngrade, "no_commit": &req.NoCommit, "derived": &req.Derived} {
+		if e := readBool(query, name, into); e != nil {
+			return req, e
 		}
-		req.Restart = restart
 	}
-	if text := query.Get("settle"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read settle=" + strconv.Quote(text) + ": it is no duration such as 5s"}
+	if query.Get("settle") != "" {
+		req.Settle = new(time.Duration)
+		if e := readDuration(query, "settle", req.Settle); e != nil {
+			return req, e
 		}
-		req.Settle = &d
 	}
-	if text := query.Get("allow_downgrade"); text != "" {
-		allow, err := strconv.ParseBool(text)
-		if err != nil {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read allow_downgrade=" + strconv.Quote(text) + ": it is neither true nor false"}
-		}
-		req.AllowDowngrade = allow
+	if e := readDuration(query, "commit_within", &req.CommitWithin); e != nil {
+		return req, e
 	}
 	signature, err := base64.StdEncoding.DecodeString(r.Header.Get(api.SignatureHeader))
 	if err != nil {
@@ -251,16 +256,48 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	return req, nil
 }
 
+func readBool(query url.Values, name string, into *bool) *api.Error {
+	text := query.Get(name)
+	if text == "" {
+		return nil
+	}
+	var err error
+	if *into, err = strconv.ParseBool(text); err != nil {
+		return &api.Error{Code: api.CodeBadRequest, Message: "cannot read " + name + "=" + strconv.Quote(text) + ": it is neither true nor false"}
+	}
+	return nil
+}
+
+func readDuration(query url.Values, name string, into *time.Duration) *api.Error {
+	text := query.Get(name)
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return &api.Error{Code: api.CodeBadRequest, Message: "cannot read " + name + "=" + strconv.Quote(text) + ": it is no duration such as 5s"}
+	}
+	*into = d
+	return nil
+}
+
 // unprintable characters in a name would give orders to the terminals on which messages with it are read.
 func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
-func (s *server) rollback(w http.ResponseWriter, r *http.Request) {
-	req, ok := read[api.RollbackRequest](w, r)
+func (s *server) rollback(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Rollback) }
+
+func (s *server) install(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Install) }
+
+func (s *server) commit(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Commit) }
+
+// follow is a request that is answered with a stream of events.
+func follow[T any](w http.ResponseWriter, r *http.Request, do func(context.Context, T, func(api.Event)) error) {
+	req, ok := read[T](w, r)
 	if !ok {
 		return
 	}
 	out := newStream(w)
-	out.end(s.agent.Rollback(r.Context(), req, out.event))
+	out.end(do(r.Context(), req, out.event))
 }
 
 // read decodes a request's body. An unknown field is an error: it may be one that matters.

@@ -34,8 +34,8 @@ func (s *server) eval(w http.ResponseWriter, r *http.Request) {
 }
 
 // remote is a POST, as it tells a secret.
-func (s *server) remote(w http.ResponseWriter, _ *http.Request) {
-	remote, err := s.agent.Remote()
+func (s *server) remote(w http.ResponseWriter, r *http.Request) {
+	remote, err := s.agent.Remote(r.Context())
 	respond(w, remote, err)
 }
 

@@ -37,26 +37,53 @@ func (a *attempt) enter(context.Context) error {
 	return nil
 }
 
-// install asks for the new code, and finds out what became of it.
+// install goes all of the way. Between two relups it makes sure that the first one has done what it should, and that the
+// next one can.
 func (a *attempt) install(ctx context.Context) error {
-	switch {
-	case a.way.cold:
-		return a.restartInto(ctx, a.to)
-	case a.way.restarts:
-		return a.installAcross(ctx)
-	}
-	begun := time.Now()
-	call, cancel := context.WithTimeout(ctx, installTimeout)
-	defer cancel()
-	if err := a.askInstall(call, a.to); err != nil {
-		if err = a.verdict(ctx, err); err != nil {
+	for {
+		switch {
+		case a.way.cold:
+			return a.restartInto(ctx, a.to)
+		case a.way.restarts():
+			return a.installAcross(ctx)
+		}
+		if err := a.leap(ctx, a.next()); err != nil {
+			return err
+		}
+		if a.at() == a.to {
+			return nil
+		}
+		if err := a.observe(ctx, a.Volume.State().Releases[a.at()]); err != nil {
+			return err
+		}
+		if err := a.check(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// leap asks for the code of one relup, and finds out what became of it.
+func (a *attempt) leap(ctx context.Context, h hop) error {
+	begun := time.Now()
+	call, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
+	a.leaping = true
+	err := a.askInstall(call, h.to)
+	if err != nil {
+		err = a.verdict(ctx, err)
+	}
+	a.leaping = err != nil && !errors.Is(err, errUntouched)
+	if err != nil {
+		return err
+	}
 	took := time.Since(begun)
-	a.Keeper.Upgraded(a.node, a.to)
-	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), took.Round(time.Millisecond)),
-		map[string]any{"ms": took.Milliseconds()})
+	a.passed = append(a.passed, h)
+	a.Keeper.Upgraded(a.node, h.to)
+	if err := a.consolidate(ctx, h.from, h.to); err != nil {
+		return err
+	}
+	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(h.to), took.Round(time.Millisecond)),
+		map[string]any{"ms": took.Milliseconds(), "version": h.to, "from": h.from})
 	return nil
 }
 
@@ -82,7 +109,25 @@ func (a *attempt) installAcross(ctx context.Context) error {
 	if err := a.Keeper.Await(wait, old); err != nil {
 		return err
 	}
-	return a.meetAgain(a.to)
+	if err := a.meetAgain(a.to); err != nil {
+		return err
+	}
+	return a.consolidate(ctx, a.from, a.to) // the boot of a hybrid release begins with the old one's
+}
+
+// consolidate follows an installation of a release of mix, with what no relup leads to (rpc.Node.UseConsolidated).
+func (a *attempt) consolidate(ctx context.Context, from, to string) error {
+	modules, err := a.Volume.Consolidated(from, to)
+	if err != nil || len(modules) == 0 {
+		return err
+	}
+	_, err = ask(ctx, a, func(h Handler) (any, error) {
+		return nil, h.UseConsolidated(ctx, a.Volume.ConsolidatedDir(to), modules)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot bring the consolidated protocols of %s into the node: %w", a.describeRelease(to), err)
+	}
+	return nil
 }
 
 // askInstall is the same for the way there and back.
@@ -126,7 +171,7 @@ func (a *attempt) whichIsCurrent(ctx context.Context, cause error) error {
 	if err != nil {
 		return fmt.Errorf("%w, and %w", cause, err)
 	}
-	if current(releases) == a.to {
+	if current(releases) == a.next().to {
 		return nil
 	}
 	if err := a.isUntouched(ctx, cause); err != nil {
@@ -143,7 +188,7 @@ func (a *attempt) isUntouched(ctx context.Context, cause error) error {
 	if errors.As(cause, &answered) {
 		return nil
 	}
-	return a.observe(ctx, a.Volume.State().Releases[a.from])
+	return a.observe(ctx, a.Volume.State().Releases[a.at()])
 }
 
 // current is the version that runs: one that is installed and was permanent already stays that (release_handler).
@@ -191,7 +236,16 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 	if err := a.watch(ctx, a.release, a.settle); err != nil {
 		return err
 	}
-	if err := a.Volume.Commit(a.restarted && !a.way.newERTS); err != nil {
+	if a.within > 0 {
+		err := a.rest(ctx)
+		if err == nil {
+			err = a.observeAlive(ctx, a.release)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := a.Volume.Commit(a.restarted && !a.way.newERTS()); err != nil {
 		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)
 	}
 	a.Keeper.Protect("")

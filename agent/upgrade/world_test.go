@@ -37,6 +37,7 @@ type world struct {
 	stop   context.CancelFunc
 	faults map[string]string // what is left of the script
 	phase  string            // which of its calls of one name a fault means
+	trail  []string          // what was left on the way there: there are phases of each hop
 
 	node    *node
 	protect string
@@ -131,6 +132,14 @@ func (w *world) Protect(version string) {
 }
 
 func (w *world) Expect(version string) { w.expect = version }
+
+func (w *world) Rest() {
+	w.see("rest")
+	w.phase = "rested"
+	if w.protect == "" {
+		w.t.Error("the end of a node that rests is not provided for")
+	}
+}
 
 func (w *world) Restart(ctx context.Context, version string) error {
 	w.see("restart")
@@ -277,11 +286,15 @@ func raised(call string) error {
 func (c *connection) WhichReleases(ctx context.Context) (list []rpc.Release, err error) {
 	err = c.call(ctx, "which", raised("which"), func() error {
 		for version, status := range c.known {
-			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status})
+			list = append(list, rpc.Release{Name: "demo", Version: version, Status: status, Libs: []string{"demo-" + version}})
 		}
 		return nil
 	})
 	return list, err
+}
+
+func (c *connection) ReadReleases(ctx context.Context) error {
+	return c.call(ctx, "read", raised("read"), func() error { return nil })
 }
 
 func (c *connection) SetUnpacked(ctx context.Context, relFile string) error {
@@ -319,10 +332,15 @@ func (c *connection) CheckInstallRelease(ctx context.Context, version string, _ 
 // InstallRelease is called install on the way there, and back on the way back.
 func (c *connection) InstallRelease(ctx context.Context, version string, _ rpc.InstallOptions) (rpc.Installed, error) {
 	name := "install"
-	if c.phase != "check" {
-		name = "back"
+	if c.phase == "check" {
+		c.trail = nil
 	}
-	c.phase = map[string]string{"install": "installed", "back": "reverted"}[name]
+	if slices.Contains(c.trail, version) {
+		name, c.phase = "back", "reverted"
+	} else {
+		c.trail = append(c.trail, c.runs)
+		c.phase = "installed" + c.hop()
+	}
 	return rpc.Installed{}, c.call(ctx, name, refusal("install_release", version, "code_change_failed"), func() error {
 		if c.expect != "" {
 			c.asked = true
@@ -341,6 +359,14 @@ func (c *connection) InstallRelease(ctx context.Context, version string, _ rpc.I
 		c.wrote()
 		return nil
 	})
+}
+
+// hop is empty for the first one on the way, then 2, 3 and so on.
+func (w *world) hop() string {
+	if len(w.trail) < 2 {
+		return ""
+	}
+	return fmt.Sprint(len(w.trail))
 }
 
 func (c *connection) MakePermanent(ctx context.Context, version string) error {
@@ -380,8 +406,8 @@ func (c *connection) Applications(ctx context.Context) (running []rpc.App, err e
 		}
 		return nil
 	})
-	if c.phase == "installed" && err == nil {
-		c.phase = "settled"
+	if c.phase == "installed"+c.hop() && err == nil {
+		c.phase = "settled" + c.hop()
 	}
 	return running, err
 }
@@ -391,6 +417,10 @@ func (c *connection) ModifiedModules(ctx context.Context, _ []string) (modified 
 		modified = []string{"demo", "demo_sup"}
 	}
 	return modified, c.call(ctx, "modified", raised("modified"), func() error { return nil })
+}
+
+func (c *connection) UseConsolidated(ctx context.Context, _ string, _ []string) error {
+	return c.call(ctx, "consolidate", raised("consolidate"), func() error { return nil })
 }
 
 func (c *connection) Busy(ctx context.Context, modules []string, _ time.Duration) (busy []rpc.Process, err error) {

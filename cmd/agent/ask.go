@@ -85,10 +85,11 @@ func pid(n api.Node) string {
 
 func (c *cli) releasesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "releases",
-		Short: "List the releases on the volume",
+		Use:     "releases",
+		Aliases: []string{"versions"},
+		Short:   "List the releases on the volume",
 		Long: `Releases lists what is on the volume: permanent boots after a restart, current runs and is not permanent,
-old was permanent before, unpacked was not. What is quarantined never ran well after it had become permanent, and is
+old was permanent before, unpacked never was. What is quarantined never ran well after it had become permanent, and is
 not booted again until an upgrade or a rollback to it is asked for; remove takes it away.
 
   docker exec CONTAINER agent releases

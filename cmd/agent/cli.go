@@ -77,8 +77,9 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		c.runCommand(), c.upgradeCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
-		c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.rpcCommand(), c.evalCommand(), c.remoteCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
+		c.runCommand(), c.upgradeCommand(), c.unpackCommand(), c.installCommand(), c.commitCommand(), c.rollbackCommand(),
+		c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.relupCommand(),
+		c.rpcCommand(), c.evalCommand(), c.remoteCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
 }
@@ -174,8 +175,8 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
-	case codeNoPackage, codeNoSignature, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
-		api.CodeRollbackTarget, api.CodeRecordDrift:
+	case codeNoPackage, codeNoSignature, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
+		api.CodeRollbackTarget, api.CodeRollbackPath, api.CodeRecordDrift, api.CodeNotOnProbation:
 		return exitRefused
 	}
 	return exitError

@@ -159,6 +159,7 @@ func shellCommand(r api.Remote, home string, environ []string) *exec.Cmd {
 	name, host, _ := strings.Cut(r.Node, "@")
 	name = "remote-" + strings.ToLower(rand.Text()[:10]) + "-" + name + "@" + host
 	connect := []string{"+S", "1:1", "-start_epmd", "false", "-erl_epmd_port", strconv.Itoa(r.Port), "-dist_listen", "false", "+Bc"}
+	connect = append(connect, r.Dist...)
 	set := map[string]string{
 		"ROOTDIR": r.Root, "BINDIR": r.Bindir, "EMU": "beam", "PROGNAME": "erl", "HOME": home,
 		"TERM": terminal(environ), "ERL_CRASH_DUMP_SECONDS": "0", "ERL_INETRC": filepath.Join(home, inetrc),

@@ -30,6 +30,16 @@ func Legal() []Case {
 	}
 	return []Case{
 		ok("as-it-is", good),
+		ok("templates-of-the-configuration", func(p *pkg) {
+			for _, f := range p.files() {
+				if f[0] != p.in("sys.config") && f[0] != p.in("vm.args") {
+					p.file(f[0], f[1])
+				}
+			}
+			p.file(p.in("sys.config.src"), "[{demo,[{port,${PORT:-8080}}]}].")
+			p.file(p.in("vm.args.src"), "-name demo@${HOST:-127.0.0.1}")
+			p.end()
+		}),
 		ok("pax-long-name", with(func(p *pkg) { p.pax("path", p.lib(long)); p.file("x", "x") })),
 		ok("gnu-long-name", with(func(p *pkg) { p.gnu(typeGNUName, p.lib(long)); p.file("x", "x") })),
 		ok("gnu-long-link", with(func(p *pkg) { p.gnu(typeGNULink, strings.Repeat("n", 150)); p.symlink(p.lib("priv/l"), "short") })),

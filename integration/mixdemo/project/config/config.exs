@@ -1,0 +1,3 @@
+import Config
+
+config :mixdemo, greeting: "from config.exs", port: 4000
