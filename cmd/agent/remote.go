@@ -172,6 +172,7 @@ func shellCommand(r api.Remote, home string, environ []string) *exec.Cmd {
 		cmd = exec.Command(filepath.Join(r.Bindir, "erlexec"), append(connect, "-boot", r.Boot, "-boot_var", "SYSTEM_LIB_DIR", r.Lib, //nolint:noctx // as above
 			"-boot_var", "ERTS_LIB_DIR", r.Lib, "-boot_var", "RELEASE_LIB", r.Lib, "-hidden", flag("-", r), name, "-remsh", r.Node)...)
 	}
+	cmd.Dir = filepath.Dir(r.Lib) // the node's own: what its -ssl_dist_optfile names may be relative
 	cmd.Env = slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		_, replaced := set[name]
