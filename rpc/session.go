@@ -155,13 +155,16 @@ type end struct {
 	first   []byte
 }
 
+// whole says that all of them are here.
+func (e *end) whole() bool { return int64(len(e.first)) == e.size }
+
 // source gives them.
 func (e *end) source(ctx context.Context) etf.Source {
 	return func(offset int64) ([]byte, error) {
 		switch {
 		case offset < 0 || offset >= e.size:
 			return nil, nil
-		case offset < int64(len(e.first)):
+		case offset == 0, e.whole(): // of others the rest of the first bytes may cut what is read
 			return e.first[offset:], nil
 		}
 		return e.session.at(ctx, offset)
@@ -170,7 +173,7 @@ func (e *end) source(ctx context.Context) etf.Source {
 
 // text is the beginning, as text.
 func (e *end) text() string {
-	if int64(len(e.first)) < e.size {
+	if !e.whole() {
 		return strings.ToValidUTF8(string(e.first), "") + "… and more"
 	}
 	return string(e.first)
@@ -178,7 +181,7 @@ func (e *end) text() string {
 
 // forget ends the session, unless that has ended with all of it.
 func (e *end) forget(ctx context.Context) {
-	if int64(len(e.first)) < e.size {
+	if !e.whole() {
 		e.session.stop(ctx)
 	}
 }

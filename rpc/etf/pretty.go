@@ -38,8 +38,11 @@ func (r *reader) pretty(p *paper) error {
 	case mappingKind:
 		return r.between(p, "#{", "}", func() error { return r.pairs(h.n, p) })
 	case listKind, charsKind:
-		if text, err := r.isString(h, printable); err != nil || text {
-			return errors.Join(err, r.lineOf(h, p))
+		switch text, err := r.isString(h, printable); {
+		case err != nil:
+			return err
+		case text:
+			return r.quoted(h, p)
 		}
 		return r.between(p, "[", "]", func() error { return r.elements(h, p) })
 	}

@@ -10,7 +10,8 @@ import (
 	"theseus/rpc/term"
 )
 
-// Source gives bytes of a term from an offset on, up to 128 KiB of them, and none only at its end.
+// Source gives bytes of a term from an offset on: 128 KiB, or all that there are to its end. What is in one piece, such as an
+// atom or an integer, is read from one.
 type Source func(offset int64) ([]byte, error)
 
 // reader reads a term that need not fit into memory, piece by piece. A copy of it reads ahead: how a term is written
