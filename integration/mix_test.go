@@ -194,7 +194,11 @@ func TestMixConfigurationThatCannotBeResolvedChangesNothing(t *testing.T) {
 	})
 }
 
-// typed is what the terminal of a command in the container shows when a line was typed there, until it shows what is waited for.
+// prompt is that of a remote shell. What is typed before it may be lost when the shell takes the terminal.
+const prompt = ")1>"
+
+// typed is what the terminal of a command in the container shows when a line was typed at its prompt, until it shows what is waited
+// for.
 func (m mixShip) typed(line, want string, args ...string) string {
 	m.T.Helper()
 	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -211,14 +215,18 @@ func (m mixShip) typed(line, want string, args ...string) string {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = near, near, near
 	m.Must(cmd.Start())
 	m.Must(near.Close())
+	var shown strings.Builder
+	until := func(want string) {
+		for buf, err := make([]byte, 4096), error(nil); err == nil && !strings.Contains(shown.String(), want); {
+			var n int
+			n, err = far.Read(buf) // fails when the command has ended
+			shown.Write(buf[:n])
+		}
+	}
+	until(prompt)
 	_, err = far.WriteString(line + "\r")
 	m.Must(err)
-	var shown strings.Builder
-	for buf := make([]byte, 4096); err == nil && !strings.Contains(shown.String(), want); {
-		var n int
-		n, err = far.Read(buf) // fails when the command has ended
-		shown.Write(buf[:n])
-	}
+	until(want)
 	cancel()
 	_ = cmd.Wait() // it was killed
 	return shown.String()
