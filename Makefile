@@ -8,7 +8,7 @@ GO   ?= go
 CRASHES ?= all
 SEED ?= $(shell printf %d 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
 
-.PHONY: code crash matrix fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
+.PHONY: code crash families third-party matrix fuzz fuzz-sample many shots soak raw demo test unit rpc integration images lint bench build clean
 
 build: ## the agent, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/agent ./cmd/agent
@@ -41,6 +41,12 @@ integration: $(OTPS:%=images-%) ## real containers, each story on the OTP that S
 
 matrix: $(OTPS:%=images-%) ## real containers, each story on each OTP
 	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -count=1 -parallel 3 -timeout 80m ./integration/...
+
+families: $(OTPS:%=images-%) ## every tool that makes releases, on each OTP, as one table: docs/families.md
+	AGENT_TEST_OTPS='$(OTPS)' $(GO) test -v -count=1 -parallel 3 -timeout 80m ./integration/families/
+
+third-party: images-29 ## a service on cowboy and ranch, upgraded under its connections: docs/third-party.md
+	AGENT_TEST_OTPS=29 $(GO) test -v -count=1 -timeout 40m ./integration/cowboy/
 
 many: images-$(OTP) ## a thousand upgrades and rollbacks in a row, under load
 	AGENT_TEST_OTPS=$(OTP) AGENT_TEST_UPGRADES=1000 $(GO) test -v -count=1 -timeout 3h -run ManyUpgradesInARow ./integration/
@@ -76,6 +82,7 @@ bench: images-$(OTP) ## the comparisons of docs/benchmarks.md; see there for eac
 	$(GO) run ./bench/upgrade -otp $(OTP)
 	$(GO) run ./bench/unpack
 	$(GO) run ./bench/init -otp $(OTP)
+	$(GO) run ./bench/recovery -otp $(OTP)
 
 clean:
 	rm -rf bin build

@@ -42,6 +42,7 @@ type agent struct {
 // Run is the life of PID 1. It returns the status to exit with: the node's own, or 1 with an error that says
 // why there was no node. version is the agent's.
 func Run(ctx context.Context, c Config, environ []string, version string, log *slog.Logger) (int, error) {
+	since := time.Now()
 	init, err := signals.New(log)
 	if err != nil {
 		return 1, err
@@ -59,7 +60,7 @@ func Run(ctx context.Context, c Config, environ []string, version string, log *s
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	a := &agent{
-		config: c, version: version, since: time.Now(), log: log, init: init, volume: v,
+		config: c, version: version, since: since, log: log, init: init, volume: v,
 		journal: &journal{log: log, volume: v}, stop: stop, upgrades: ctx,
 	}
 	return a.run(ctx, environ)
@@ -86,10 +87,12 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 		return 1, err
 	}
 	a.engine = &upgrade.Engine{
-		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle,
+		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Within: a.config.CommitWithin,
 		Boot: a.config.BootTimeout, Record: a.journal.record,
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
 		Configure: a.keeper.Configure,
+		Starts:    a.keeper.Starts,
+		Derive:    a.derive(image), AlwaysDerive: a.config.DerivedRelups,
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })

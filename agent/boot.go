@@ -30,7 +30,7 @@ type decision struct {
 //	upgrade P → N   | before its commit         | as if it had never begun: P
 //	                | after its commit          | N
 func decideBoot(s volume.State, seed string, c Config) (decision, error) {
-	d := decision{version: s.Current, spent: spent(s, c.BootAttempts)}
+	d := decision{version: s.Current, spent: spent(s, c)}
 	if op := s.Operation; op != nil && op.Phase != volume.PhaseCommitted {
 		d.reverted = op
 	}

@@ -27,29 +27,32 @@ const (
 
 // Config is everything that the agent can be told. All of it has defaults that fit a container.
 type Config struct {
-	Volume       string        // release root, writable
-	Seed         string        // the image's package: a file, or a directory that holds exactly one
-	SeedPolicy   SeedPolicy    //
-	RunDir       string        // private, on a tmpfs: socket, cookie
-	StopTimeout  time.Duration // from TERM to KILL; below Docker's 10 s
-	BootTimeout  time.Duration // from launch until all applications run
-	Restart      RestartPolicy // what follows when the node ends and nobody asked for it
-	RestartDelay time.Duration // before the first restart of a row; each further one waits twice as long
-	RestartLimit int           // restarts in a row before the agent gives up; 0 is no limit
-	BootAttempts int           // boots of a newly permanent release before it is given up; 0 is never
-	HeartTimeout time.Duration // a node whose beat is overdue by so much hangs; 0 is never
-	Settle       time.Duration // how long an installed release is watched before it is made permanent
-	Nofile       uint64        // cap of the node's soft limit of open files; 0 leaves it
-	DistPort     int           // of the node's distribution on loopback; 0 picks a free one at each boot
-	NodeNotify   bool          // the node has a notify socket, and is up when it has said so there
-	NodeWatchdog time.Duration // it beats there within this; 0: it need not
-	AllowUIDs    []uint32      // users beside root and the agent's own that may use the socket
-	PublicKeys   string        // whose signatures a package needs: a file, or a directory of *.pub; empty: nobody's
-	SignedSeed   bool          // the image's package needs a signature as well
-	Downgrade    Downgrade     // whether an upgrade may lead to an older version
-	Keep         volume.Keep   // what stays of older releases
-	Limits       volume.Limits // what a package may ask for
-	LogJSON      bool          // the agent's own lines on stderr as JSON
+	Volume        string        // release root, writable
+	Seed          string        // the image's package: a file, or a directory that holds exactly one
+	SeedPolicy    SeedPolicy    //
+	RunDir        string        // private, on a tmpfs: socket, cookie
+	StopTimeout   time.Duration // from TERM to KILL; below Docker's 10 s
+	BootTimeout   time.Duration // from launch until all applications run
+	Restart       RestartPolicy // what follows when the node ends and nobody asked for it
+	RestartDelay  time.Duration // before the first restart of a row; each further one waits twice as long
+	RestartLimit  int           // restarts in a row before the agent gives up; 0 is no limit
+	BootAttempts  int           // boots of a newly permanent release before it is given up; 0 is never
+	BootSpan      time.Duration // from the first to the last of them, at least
+	HeartTimeout  time.Duration // a node whose beat is overdue by so much hangs; 0 is never
+	Settle        time.Duration // how long an installed release is watched before it is made permanent
+	CommitWithin  time.Duration // for somebody to commit a release that waits for that
+	Nofile        uint64        // cap of the node's soft limit of open files; 0 leaves it
+	DistPort      int           // of the node's distribution on loopback; 0 picks a free one at each boot
+	NodeNotify    bool          // the node has a notify socket, and is up when it has said so there
+	NodeWatchdog  time.Duration // it beats there within this; 0: it need not
+	AllowUIDs     []uint32      // users beside root and the agent's own that may use the socket
+	PublicKeys    string        // whose signatures a package needs: a file, or a directory of *.pub; empty: nobody's
+	SignedSeed    bool          // the image's package needs a signature as well
+	Downgrade     Downgrade     // whether an upgrade may lead to an older version
+	DerivedRelups bool          // for every package that has none
+	Keep          volume.Keep   // what stays of older releases
+	Limits        volume.Limits // what a package may ask for
+	LogJSON       bool          // the agent's own lines on stderr as JSON
 }
 
 // variable is one environment variable that sets one field.
@@ -70,8 +73,10 @@ var variables = []variable{
 	{"AGENT_RESTART_DELAY", "1s", "before the first restart in a row, twice as long before each further one, up to 1m", duration(func(c *Config) *time.Duration { return &c.RestartDelay })},
 	{"AGENT_RESTART_LIMIT", "10", "restarts in a row before the agent ends with the node's status, 0 = no limit; 1m up begins anew", number(func(c *Config, n uint64) { c.RestartLimit = int(n) }, 1<<20)},
 	{"AGENT_BOOT_ATTEMPTS", "3", "boots of a newly permanent release that never ran well before the one before it boots, 0 = no limit", number(func(c *Config, n uint64) { c.BootAttempts = int(n) }, 1<<20)},
+	{"AGENT_BOOT_SPAN", "1m", "from the first to the last of these boots, at least: what it needs may be away for a while", duration(func(c *Config) *time.Duration { return &c.BootSpan })},
 	{"AGENT_HEART_TIMEOUT", "60s", "how long a beat of the node's heart may be overdue until the node is ended, 10s or more; 0 = never", heartTimeout},
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent, and a boot before it counts as good", duration(func(c *Config) *time.Duration { return &c.Settle })},
+	{"AGENT_COMMIT_WITHIN", "1h", "until an upgrade with --no-commit that nobody has committed is taken back", commitWithin},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
 	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
 	{"AGENT_NODE_NOTIFY", "off", "on: the node gets a NOTIFY_SOCKET of its own, and is up when it has said READY=1 there", nodeNotify},
@@ -80,6 +85,7 @@ var variables = []variable{
 	{"AGENT_PUBLIC_KEYS", "", "minisign keys, one of which must have signed a package: a file, or a directory of *.pub; never on the volume", publicKeys},
 	{"AGENT_SEED_SIGNATURE", "ignored", "whether the image's package needs a signature too, beside it: ignored, required", seedSignature},
 	{"AGENT_DOWNGRADE", "", "an upgrade to an older version: allow, refuse; unset is allow, or refuse where AGENT_PUBLIC_KEYS is set", downgrade},
+	{"AGENT_DERIVED_RELUPS", "ask", "whether a package without a relup gets one: ask, where the upgrade says --derived; allow, always", derivedRelups},
 	{"AGENT_KEEP_RELEASES", "3", "releases that stay on the volume, what boots and where a rollback leads among them, 0 = all", number(func(c *Config, n uint64) { c.Keep.Releases = int(n) }, 1<<20)},
 	{"AGENT_KEEP_BYTES", "0", "bytes that they and their packages may have, beyond which older ones are removed, 0 = any", number(func(c *Config, n uint64) { c.Keep.Bytes = int64(n) }, 1<<60)},
 	{"AGENT_PACKAGE_LIMITS", "", "what a package may have, where it differs: package=4G,unpacked=16G,files=200000,depth=32,name=1024,names=32M,ratio=100,text=4M", packageLimits},
@@ -162,6 +168,15 @@ func duration(field func(*Config) *time.Duration) func(*Config, string) error {
 	}
 }
 
+// commitWithin is never 0: a release that is not permanent would be forgotten.
+func commitWithin(c *Config, value string) error {
+	err := duration(func(c *Config) *time.Duration { return &c.CommitWithin })(c, value)
+	if err == nil && c.CommitWithin == 0 {
+		err = errors.New("it is no time at all")
+	}
+	return err
+}
+
 // heartTimeout has the least that heart itself has (erts: heart.c): a node beats every five seconds.
 func heartTimeout(c *Config, value string) error {
 	err := duration(func(c *Config) *time.Duration { return &c.HeartTimeout })(c, value)
@@ -216,6 +231,14 @@ func allowUIDs(c *Config, value string) error {
 			return fmt.Errorf("%q is no uid", field)
 		}
 		c.AllowUIDs = append(c.AllowUIDs, uint32(uid))
+	}
+	return nil
+}
+
+func derivedRelups(c *Config, value string) error {
+	c.DerivedRelups = value == "allow"
+	if value != "ask" && value != "allow" {
+		return errors.New("it is none of ask, allow")
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
 	got, err := ConfigFrom(nil)
 	want := Config{
 		Volume: "/var/lib/release", Seed: "/usr/share/agent/seed", SeedPolicy: SeedNewer, RunDir: "/run/agent",
-		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, BootAttempts: 3, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
-		Keep: volume.Keep{Releases: 3}, Limits: volume.DefaultLimits,
+		StopTimeout: 7 * time.Second, BootTimeout: time.Minute, RestartDelay: time.Second, RestartLimit: 10, BootAttempts: 3, BootSpan: time.Minute, HeartTimeout: time.Minute, Settle: 2 * time.Second, Nofile: 65536,
+		CommitWithin: time.Hour, Keep: volume.Keep{Releases: 3}, Limits: volume.DefaultLimits,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("err %v (-want +got):\n%s", err, diff)
@@ -24,7 +24,7 @@ func TestConfigHasDefaultsThatFitAContainer(t *testing.T) {
 
 func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
 	wrong := []string{
-		"AGENT_VOLUME=relative", "AGENT_SEED_POLICY=newest", "AGENT_STOP_TIMEOUT=-1s", "AGENT_SETTLE=soon",
+		"AGENT_VOLUME=relative", "AGENT_SEED_POLICY=newest", "AGENT_STOP_TIMEOUT=-1s", "AGENT_SETTLE=soon", "AGENT_COMMIT_WITHIN=0s",
 		"AGENT_PUBLIC_KEYS=team.pub", "AGENT_SEED_SIGNATURE=maybe", "AGENT_DOWNGRADE=never",
 		"AGENT_NOFILE=many", "AGENT_DIST_PORT=70000", "AGENT_ALLOW_UIDS=1000,root", "AGENT_PACKAGE_LIMITS=files=none", "AGENT_LOG=xml",
 	}

@@ -32,7 +32,7 @@ func TestATemplateIsFilledInWithTheNodesEnvironment(t *testing.T) {
 	if err != nil || !slices.Contains(environ, "RELEASE_VSN=1.1.0") {
 		t.Fatal(environ, err)
 	}
-	if got, want := k.read("1.1.0", "sys.config"), `[{demo,[{port,9191},{vsn,"1.1.0"}]}].`; got != want {
+	if got, want := k.read("1.1.0", "sys.config"), "[{demo,[{port,9191},{vsn,\"1.1.0\"}]}].\n"; got != want {
 		t.Errorf("sys.config is %q, want %q", got, want)
 	}
 }
@@ -58,7 +58,7 @@ func TestALaunchFillsItIn(t *testing.T) {
 		stop()
 	}()
 	k.run(ctx, "1.1.0")
-	if got := k.read("1.1.0", "sys.config"); got != `[{demo,[{host,"h"}]}].` {
+	if got := k.read("1.1.0", "sys.config"); got != "[{demo,[{host,\"h\"}]}].\n" {
 		t.Errorf("sys.config is %q", got)
 	}
 }

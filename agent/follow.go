@@ -5,13 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/erlexec"
 	"theseus/agent/heart"
 	"theseus/volume"
 )
@@ -31,6 +31,9 @@ func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruli
 		}
 		end.restarts = k.row
 		k.next = ""
+		if end.expect == "" {
+			k.expect = ""
+		}
 		r = k.schedule(end, rule(end, k.policy(node.version), k.config.RestartLimit))
 	})
 	r.reason = cmp.Or(gaveUp, reason(end))
@@ -87,8 +90,12 @@ func (k *keeper) protected() string {
 
 // policy is what is in force for a release.
 func (k *keeper) policy(version string) RestartPolicy {
-	content, err := os.ReadFile(filepath.Join(k.volume.ReleaseDir(version), "vm.args"))
-	return policyFor(k.config.Restart, err == nil && parseVMArgs(string(content)).has("-heart"))
+	line := erlexec.Line{OTP: erlexec.OTP(k.volume.State().Releases[version].ERTS), Environ: k.environ, Dir: k.volume.Root()}
+	if vmArgs := filepath.Join(k.volume.ReleaseDir(version), "vm.args"); exists(vmArgs) {
+		line.Args = []string{"-args_file", vmArgs}
+	}
+	said, err := line.Read()
+	return policyFor(k.config.Restart, err == nil && said.Has("-heart"))
 }
 
 // schedule notes a restart. What the policy boots is what a start of the container would: the permanent release.

@@ -30,6 +30,7 @@ type incarnation struct {
 	dump    string // where it writes a crash dump
 	notices *notify.Node
 	booted  string // the version whose own boot this was; empty for that of a hybrid release
+	start   upgrade.Start
 
 	// Guarded by the keeper's lock.
 	version  string // of what it runs now

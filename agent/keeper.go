@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type keeper struct {
 	mu       sync.Mutex
 	node     *incarnation
 	protect  string // boots when the node ends unasked
+	resting  bool   // nothing is done to the node, though it is protected
 	expect   string // boots on trial when the node ends and asks for it
 	next     string // boots when the node has ended, as restart asked
 	gaveWay  standIn
@@ -133,6 +135,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	node := newIncarnation(release, l)
 	node.dump = dump
+	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
+	}
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}
@@ -157,11 +162,17 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	preferNode(node.process.Pid())
 	k.placeCommand(node, release)
 	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
-		k.node, k.next, k.expect = node, "", ""
+		k.node, k.next = node, ""
+		if !strings.HasPrefix(r.script, volume.HybridPrefix) { // in which a relup may restart the emulator once more
+			k.expect = ""
+		}
 		k.gaveWay = k.gaveWay.since(version)
 	})
-	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()),
-		map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr})
+	attrs := map[string]any{"version": version, "pid": node.process.Pid(), "address": l.target.Addr}
+	if l.target.Epmd != "" {
+		attrs["epmd"] = l.target.Epmd
+	}
+	k.journal.note("node.launched", fmt.Sprintf("%s %s boots as %s, pid %d", release.Name, version, l.target.Node, node.process.Pid()), attrs)
 	if r.reason != "" && k.booted != nil {
 		k.booted(version, r.reason)
 	}
@@ -282,7 +293,12 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 }
 
 // Protect names what boots when the node ends unasked.
-func (k *keeper) Protect(version string) { k.update(func() { k.protect, k.expect = version, "" }) }
+func (k *keeper) Protect(version string) {
+	k.update(func() { k.protect, k.expect, k.resting = version, "", false })
+}
+
+// Rest has the node watched as one to which nothing is done.
+func (k *keeper) Rest() { k.update(func() { k.resting = true }) }
 
 // Expect names what boots when the node ends and asks for it.
 func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }
@@ -324,6 +340,8 @@ func (k *keeper) Await(ctx context.Context, old upgrade.Incarnation) error {
 		case k.stopping:
 			return false, errStopping
 		case k.node == old.(*incarnation):
+			return false, nil
+		case k.node.down && k.expect != "": // or so it seems until its end is judged
 			return false, nil
 		case k.node.down:
 			return false, fmt.Errorf("the node of %s ended while it booted", k.node.version)

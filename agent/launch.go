@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"theseus/agent/erlexec"
 	"theseus/agent/family"
 	"theseus/agent/heart"
 	"theseus/rpc"
@@ -31,25 +31,25 @@ type boot struct {
 	script string // whose boot file and configuration: empty is the release's own, else what release_handler made for one boot
 }
 
-// newLaunch works out the command line of a release on the volume, in the environment that its family has for it. It is erlexec itself, because the erl
-// script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything from ROOTDIR:
-// libraries, what a removal deletes, $ROOT in boot scripts.
+// newLaunch works out the command line of a release on the volume, in the environment that its family has for it. It is
+// erlexec itself, because the erl script would overwrite ROOTDIR (erts: erl.src), and release_handler finds everything
+// from ROOTDIR: libraries, what a removal deletes, $ROOT in boot scripts.
 func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (launch, error) {
 	its := familyRelease(v, release.Release)
 	how, err := family.Of(its, family.Host{}).Launch(its, environ)
 	if err != nil {
 		return launch{}, err
 	}
-	args, err := readVMArgs(how)
+	line := erlexec.Line{OTP: erlexec.OTP(release.ERTS), Args: releaseArgs(v, release, how), Environ: environ, Dir: v.Root()}
+	said, err := line.Read()
+	if err == nil && how.Name != "" && !said.Has("-sname") && !said.Has("-name") {
+		line.Args = append(line.Args, nameFlag(how.Short), how.Name)
+		said, err = line.Read()
+	}
 	if err != nil {
 		return launch{}, err
 	}
-	args.noteHeart(environ)
-	port, err := distPort(c, args)
-	if err != nil {
-		return launch{}, err
-	}
-	home, cookie, err := nodeHome(c, args, environ, how.Cookie)
+	id, err := identify(c, release, said, environ, how.Cookie)
 	if err != nil {
 		return launch{}, err
 	}
@@ -60,51 +60,68 @@ func newLaunch(c Config, v *volume.Volume, release boot, environ []string) (laun
 	return launch{
 		command: signals.Command{
 			Path:       filepath.Join(erts, "erlexec"),
-			Args:       append([]string{"erlexec"}, nodeArgs(v, release, args, how, port)...),
-			Env:        nodeEnv(v, environ, bindir, home),
+			Args:       slices.Concat([]string{"erlexec"}, line.Args, standing(said, how), id.lacks, how.After),
+			Env:        nodeEnv(v, environ, bindir, id.home),
 			Dir:        v.Root(),
 			Stdout:     os.Stdout,
 			Stderr:     os.Stderr,
 			NofileSoft: c.Nofile,
 		},
-		target: rpc.Target{Node: nodeName(args, release), Addr: net.JoinHostPort("127.0.0.1", port), Cookie: cookie},
+		target: id.target,
 		bindir: bindir,
-		reach:  family.Node{Name: nodeName(args, release), Short: args.short, Port: port, Home: home, InetRC: filepath.Join(c.RunDir, "inetrc")},
+		reach:  reachOf(c, id, said),
 	}, nil
+}
+
+func nameFlag(short bool) string {
+	if short {
+		return "-sname"
+	}
+	return "-name"
+}
+
+// reachOf is how a program of the release reaches the node. Where epmd knows its port, no other does.
+func reachOf(c Config, id identity, said erlexec.Args) family.Node {
+	_, short := said.Name()
+	n := family.Node{Name: id.target.Node, Short: short, Home: id.home, InetRC: filepath.Join(c.RunDir, "inetrc")}
+	if id.target.Epmd == "" {
+		_, n.Port, _ = net.SplitHostPort(id.target.Addr)
+	}
+	for _, flag := range []string{"-proto_dist", "-ssl_dist_optfile", "-ssl_dist_opt"} {
+		for _, values := range said.All(flag) {
+			n.Dist = append(append(n.Dist, flag), values...)
+		}
+	}
+	return n
 }
 
 func familyRelease(v *volume.Volume, r volume.Release) family.Release {
 	return family.Release{Name: r.Name, Version: r.Version, ERTS: r.ERTS, Root: v.Root(), Dir: v.ReleaseDir(r.Version)}
 }
 
-// nodeArgs are erlexec's arguments. What vm.args says itself is left to it.
-func nodeArgs(v *volume.Volume, release boot, args vmArgs, how family.Launch, port string) []string {
+// releaseArgs have erlexec read the release's own files.
+func releaseArgs(v *volume.Volume, release boot, how family.Launch) []string {
 	dir, lib := v.ReleaseDir(cmp.Or(release.script, release.Version)), v.Path("lib")
-	list := append(slices.Clone(how.Before),
-		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, how)), "-mode", how.Mode,
+	args := append(slices.Clone(how.Before),
+		"-noinput", "-boot", filepath.Join(dir, bootFile(dir, how)),
 		"-boot_var", "SYSTEM_LIB_DIR", lib, "-boot_var", "ERTS_LIB_DIR", lib, "-boot_var", "RELEASE_LIB", lib,
 		"-config", filepath.Join(dir, "sys"),
 	)
 	if how.VMArgs != "" {
-		list = append(list, "-args_file", how.VMArgs)
+		args = append(args, "-args_file", how.VMArgs)
 	}
-	if !args.has("-heart") {
-		list = append(list, "-heart")
+	return args
+}
+
+// standing are the arguments that every node has, unless its release gives them: two -heart do not boot
+// (kernel: heart:check_start_heart/0), and of two -mode the first counts.
+func standing(said erlexec.Args, how family.Launch) (args []string) {
+	for _, arg := range [][]string{{"-mode", how.Mode}, {"-heart"}} {
+		if !said.Has(arg[0]) {
+			args = append(args, arg...)
+		}
 	}
-	switch {
-	case args.named:
-	case args.short:
-		list = append(list, "-sname", args.name)
-	default:
-		list = append(list, "-name", nodeName(args, release))
-	}
-	if !args.has("-start_epmd") && !args.has("-erl_epmd_port") {
-		list = append(list, "-start_epmd", "false", "-erl_epmd_port", port)
-	}
-	if !args.has("-kernel inet_dist_use_interface") {
-		list = append(list, "-kernel", "inet_dist_use_interface", "{127,0,0,1}")
-	}
-	return append(list, how.After...)
+	return args
 }
 
 // bootFile is the release's, or start where release_handler has made one for a single boot.
@@ -137,86 +154,6 @@ func nodeEnv(v *volume.Volume, environ []string, bindir, home string) []string {
 	}
 	slices.Sort(env)
 	return env
-}
-
-// nodeHome is where the node finds its cookie: a private directory for the one that its release brings, the caller's own home where
-// that holds one, else the private directory with a new random cookie. Never on argv, where every user of the container can read it.
-func nodeHome(c Config, args vmArgs, environ []string, its string) (home, cookie string, err error) {
-	home = family.Lookup(environ, "HOME")
-	private := filepath.Join(c.RunDir, "home")
-	if its != "" {
-		cookie = cmp.Or(args.cookie, its)
-		return private, cookie, writeCookie(private, cookie)
-	}
-	if args.cookie != "" {
-		return cmp.Or(home, "/"), args.cookie, nil
-	}
-	if own, err := os.ReadFile(filepath.Join(home, ".erlang.cookie")); home != "" && err == nil {
-		return home, strings.TrimRight(string(own), "\r\n"), nil
-	}
-	cookie, err = newCookie()
-	if err == nil {
-		err = writeCookie(private, cookie)
-	}
-	return private, cookie, err
-}
-
-// distPort is where the node will listen: as vm.args says, as configured, or a port that is free now.
-func distPort(c Config, args vmArgs) (string, error) {
-	if args.distPort != "" {
-		return args.distPort, nil
-	}
-	if c.DistPort != 0 {
-		return strconv.Itoa(c.DistPort), nil
-	}
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return "", fmt.Errorf("cannot find a free port for the node's distribution: %w", err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
-}
-
-// nodeName is the node's full name. Without a host in -name or -sname, Erlang adds the host's own name.
-func nodeName(args vmArgs, release boot) string {
-	switch {
-	case args.name == "":
-		return release.Name + "@127.0.0.1"
-	case strings.Contains(args.name, "@"):
-		return args.name
-	}
-	host := hostname()
-	if args.short {
-		host, _, _ = strings.Cut(host, ".")
-	}
-	return args.name + "@" + host
-}
-
-func hostname() string {
-	host, err := os.Hostname()
-	if err != nil {
-		return "localhost"
-	}
-	return host
-}
-
-// readVMArgs reads the release's arguments in the order in which the node does. A name that its family has for it counts where
-// they give none.
-func readVMArgs(how family.Launch) (vmArgs, error) {
-	args := vmArgs{flags: map[string]bool{}}
-	args.noteAll(how.Before)
-	if how.VMArgs != "" {
-		content, err := os.ReadFile(how.VMArgs)
-		if err != nil {
-			return vmArgs{}, fmt.Errorf("cannot read vm.args: %w", err)
-		}
-		args.noteAll(vmWords(string(content)))
-	}
-	args.named = args.name != ""
-	if !args.named && how.Name != "" {
-		args.name, args.short = how.Name, how.Short
-	}
-	return args, nil
 }
 
 func exists(path string) bool {

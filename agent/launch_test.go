@@ -59,8 +59,8 @@ func TestANodeWithoutVMArgsListensOnLoopbackAlone(t *testing.T) {
 }
 
 func TestWhatVMArgsSaysIsLeftToIt(t *testing.T) {
-	l, _ := launchWith(t, "-name shop@10.0.0.1\n-setcookie secret\n-erl_epmd_port 4370\n-kernel inet_dist_use_interface '{0,0,0,0}'\n", Config{DistPort: 9100})
-	for _, word := range []string{"-name", "-start_epmd", "-erl_epmd_port", "-kernel", "secret"} {
+	l, _ := launchWith(t, "-name shop@10.0.0.1\n-setcookie secret\n-erl_epmd_port 4370\n-kernel inet_dist_use_interface '{0,0,0,0}'\n-mode interactive\n", Config{DistPort: 9100})
+	for _, word := range []string{"-name", "-start_epmd", "-erl_epmd_port", "-kernel", "secret", "-mode"} {
 		if slices.Contains(l.command.Args, word) {
 			t.Errorf("the command line has %s as well", word)
 		}
@@ -107,6 +107,35 @@ func TestAHomeThatOthersMayReadIsRefused(t *testing.T) {
 	}
 	if _, err := newLaunch(c, v, boot{Release: v.State().Releases["1.0.0"]}, nil); err == nil || !strings.Contains(err.Error(), "is not a directory of uid") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestACookieIsWhereErlangOrRelxLooksForIt(t *testing.T) {
+	home, settings := t.TempDir(), t.TempDir()
+	if err := os.Mkdir(filepath.Join(settings, "erlang"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(settings, "erlang", ".erlang.cookie"), "muesli")
+	for about, c := range map[string]struct {
+		vmArgs  string
+		environ []string
+		want    string
+	}{
+		"vm.args":          {"-setcookie porridge\n", []string{"HOME=" + home, "RELX_COOKIE=flakes"}, "porridge"},
+		"relx":             {"", []string{"HOME=" + home, "RELX_COOKIE=flakes"}, "flakes"},
+		"relx, two":        {"-setcookie a\n-setcookie b\n", []string{"RELX_COOKIE=flakes"}, "flakes"},
+		"the user's":       {"", []string{"HOME=" + home, "XDG_CONFIG_HOME=" + settings}, "muesli"},
+		"as vm.args says":  {"-env XDG_CONFIG_HOME " + settings + "\n", []string{"HOME=" + home}, "muesli"},
+		"the environment":  {"", []string{"HOME=" + home, "ERL_FLAGS=-setcookie semolina"}, "semolina"},
+		"none for the app": {"-nocookie\n", []string{"HOME=" + home}, "nocookie"},
+	} {
+		l, _ := launchWith(t, c.vmArgs, Config{}, c.environ...)
+		if l.target.Cookie != c.want {
+			t.Errorf("%s: the cookie is %q, want %q", about, l.target.Cookie, c.want)
+		}
+		if slices.Contains(l.command.Args, c.want) {
+			t.Errorf("%s: it stands on the command line", about)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func describe(s api.Status, stopping bool) string {
 		parts[0] = "preparing the volume"
 	}
 	if u := s.Upgrade; u != nil {
-		parts = append(parts, upgradeTo(u.To)+": "+u.State)
+		parts = append(parts, upgradeTo(u.To)+": "+upgradeState(u))
 	}
 	if r := s.Node.Restarts; r.Count > 0 {
 		parts = append(parts, fmt.Sprintf("restarts: %d, the last after %s", r.Count, r.Last))
@@ -58,6 +58,13 @@ func upgradeTo(version string) string {
 		return "upgrade"
 	}
 	return "upgrade to " + version
+}
+
+func upgradeState(u *api.Upgrade) string {
+	if u.Waits() {
+		return "waits for its commit until " + u.CommitBy.UTC().Format(time.DateTime) + " UTC"
+	}
+	return u.State
 }
 
 func doing(node string) string {
@@ -85,8 +92,9 @@ func (a *agent) left(s api.Status, stopped time.Time) time.Duration {
 	return 0
 }
 
+// installing says that the node has a reason not to answer. While an upgrade waits for a person it has none.
 func installing(u *api.Upgrade) bool {
-	return u.State == string(upgrade.Installing) || u.State == string(upgrade.Probation)
+	return !u.Waits() && (u.State == string(upgrade.Installing) || u.State == string(upgrade.Probation))
 }
 
 // stopBy is when a node that was told to stop has ended, or is killed.
@@ -214,5 +222,5 @@ func (k *keeper) hear(node *incarnation) {
 func (k *keeper) excuses(node *incarnation) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !node.up || k.stopping || k.next != "" || k.protect != ""
+	return !node.up || k.stopping || k.next != "" || k.protect != "" && !k.resting
 }

@@ -25,6 +25,9 @@ func TestTheStatusOfTheServiceIsOneLine(t *testing.T) {
 		"demo 1.0.0 runs; upgrade to 1.1.0: unpacked": with(func(s *api.Status) {
 			s.Upgrade = &api.Upgrade{State: "unpacked", To: "1.1.0"}
 		}),
+		"demo 1.0.0 runs; upgrade to 1.1.0: waits for its commit until 2026-01-02 15:04:05 UTC": with(func(s *api.Status) {
+			s.Upgrade = &api.Upgrade{State: "probation", To: "1.1.0", CommitBy: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)}
+		}),
 		"demo 1.0.0 is down and restarted soon; restarts: 2, the last after exit status 3": with(func(s *api.Status) {
 			s.Node.State, s.Node.Restarts = api.NodeRestarting, api.Restarts{Count: 2, Last: "exit status 3"}
 		}),
@@ -59,6 +62,7 @@ func TestTheManagerWaitsForABootAnUpgradeAndAStopAndForNothingElse(t *testing.T)
 			"running":   {api.Status{Node: node}, never, 0},
 			"checking":  {api.Status{Node: node, Upgrade: &api.Upgrade{State: "checked"}}, never, 0},
 			"upgrading": {api.Status{Node: node, Upgrade: &api.Upgrade{State: "probation"}}, never, time.Minute},
+			"waiting":   {api.Status{Node: node, Upgrade: &api.Upgrade{State: "probation", CommitBy: told}}, never, 0},
 			"stopping":  {api.Status{Node: node, Upgrade: &api.Upgrade{State: "probation"}}, told, 4 * time.Second},
 		} {
 			if got := a.left(c.status, c.stopped); got != c.want {
@@ -66,6 +70,27 @@ func TestTheManagerWaitsForABootAnUpgradeAndAStopAndForNothingElse(t *testing.T)
 			}
 		}
 	})
+}
+
+// TestANodeIsExcusedWhileItIsUpgradedAndNotWhileThatWaits for a person.
+func TestANodeIsExcusedWhileItIsUpgradedAndNotWhileThatWaits(t *testing.T) {
+	k := &keeper{changed: make(chan struct{})}
+	node := &incarnation{up: true}
+	for _, step := range []struct {
+		do      func()
+		excused bool
+	}{
+		{func() {}, false},
+		{func() { k.Protect("1.0.0") }, true},
+		{k.Rest, false},
+		{func() { k.Protect("1.0.0") }, true},
+		{func() { k.Protect("") }, false},
+	} {
+		step.do()
+		if got := k.excuses(node); got != step.excused {
+			t.Errorf("protected by %q, resting %v: excused %v", k.protect, k.resting, got)
+		}
+	}
 }
 
 func TestAKeeperWhoseLoopIsStuckIsFoundOut(t *testing.T) {

@@ -96,7 +96,11 @@ func (a *agent) settle() {
 // revertDead tells of an upgrade that died with the node or the container, before its commit. The operation that is
 // not over says so too, so a disk that is too full to record it does not keep the old release from its boot.
 func (a *agent) revertDead(op volume.Operation) {
-	reason := fmt.Sprintf("the node or the container ended while the %s from %s to %s was %s; it is as if it had never begun", op.Kind, op.From, op.To, op.Phase)
+	where := op.Phase
+	if where == string(upgrade.Probation) {
+		where = "on probation"
+	}
+	reason := fmt.Sprintf("the node or the container ended while the %s from %s to %s was %s; it is as if it had never begun", op.Kind, op.From, op.To, where)
 	outcome, failure := api.Aborted, (*volume.Failure)(nil)
 	if op.Phase == string(upgrade.Installing) || op.Phase == string(upgrade.Probation) {
 		outcome, failure = api.Reverted, &volume.Failure{Upgrade: op.ID, Reason: reason, At: time.Now()}
@@ -114,10 +118,10 @@ func (a *agent) revertDead(op volume.Operation) {
 	})
 }
 
-// removeUnborn removes a release that never was permanent, so that its package can be mended and tried again.
+// removeUnborn removes a release that never was permanent and that nobody wants for later, so that its package can be mended and tried again.
 func (a *agent) removeUnborn(version string) {
 	r, there := a.volume.State().Releases[version]
-	if !there || !r.Permanent.IsZero() {
+	if !there || !r.Unborn() {
 		return
 	}
 	if err := a.volume.Remove(version); err != nil {

@@ -16,11 +16,13 @@ import (
 //	it was told to stop while it was up         the boot counts for nothing
 //	it ended, or was killed with the container  the boot counts; after AGENT_BOOT_ATTEMPTS of them the release is spent
 //
+// A minute (AGENT_BOOT_SPAN) has to lie between the first and the last of these boots, however many fit into it: a dependency that is
+// away for some seconds is no fault of the release.
 // What is spent goes into quarantine, and the release before it boots. Where there is none it is booted again.
 
 // spent is the current release when it has used up its boots, else empty.
-func spent(s volume.State, attempts int) string {
-	if r := s.Releases[s.Current]; attempts > 0 && r.Unproven && r.Boots >= attempts {
+func spent(s volume.State, c Config) string {
+	if s.Releases[s.Current].Spent(c.BootAttempts, c.BootSpan) {
 		return s.Current
 	}
 	return ""
@@ -30,7 +32,7 @@ func spent(s volume.State, attempts int) string {
 // empty otherwise. why is how the last boot ended, where that is known.
 func (a *agent) giveUp(ctx context.Context, image volume.Image, seed seedPackage, why string) (reason string) {
 	s := a.volume.State()
-	version := spent(s, a.config.BootAttempts)
+	version := spent(s, a.config)
 	if version == "" {
 		return ""
 	}
@@ -76,7 +78,7 @@ func neverRan(r volume.Release, why string) string {
 // countBoot must be done before the launch, which may be the end of everything. A disk that cannot record it keeps no node
 // from its boot.
 func (k *keeper) countBoot(version string) {
-	if err := k.volume.CountBoot(version); err != nil {
+	if err := k.volume.CountBoot(version, time.Now()); err != nil {
 		k.journal.log.Error("cannot count the boot of "+version, "err", err)
 	}
 }

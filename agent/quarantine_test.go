@@ -89,11 +89,28 @@ func TestANewlyPermanentReleaseThatNeverBootsGivesWayToTheOneBefore(t *testing.T
 	}
 }
 
+// TestWhatItNeedsMayBeAwayForAMoment: however often a release was booted meanwhile, it is not given up.
+func TestWhatItNeedsMayBeAwayForAMoment(t *testing.T) {
+	k, a := committed(t, map[string]string{"1.0.0": "exit 0", "1.1.0": "exit 7"})
+	a.config.BootSpan = time.Hour
+	if status, _ := k.start(a); status != 7 {
+		t.Errorf("it ends with %d", status)
+	}
+	k.config.Restart = RestartOnFailure // five of them in a row
+	if status, _ := k.start(a); status != 7 || k.volume.State().Releases["1.1.0"].Boots != 7 {
+		t.Errorf("it ends with %d, %d boots are counted", status, k.volume.State().Releases["1.1.0"].Boots)
+	}
+	a.config.BootSpan = time.Nanosecond
+	if status, reason := k.start(a); status != 0 || reason != "in the place of 1.1.0, which was given up" {
+		t.Errorf("it ends with %d: %s", status, reason)
+	}
+}
+
 // TestAStartGivesUpWhatWasKilledInEachOfItsBoots: nobody has seen the end of them.
 func TestAStartGivesUpWhatWasKilledInEachOfItsBoots(t *testing.T) {
 	k, a := committed(t, map[string]string{"1.0.0": "exit 0", "1.1.0": waits})
 	for range 3 {
-		if err := k.volume.CountBoot("1.1.0"); err != nil {
+		if err := k.volume.CountBoot("1.1.0", time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +134,7 @@ func TestWhatBootsInsteadMustBeWhole(t *testing.T) {
 
 func TestAReleaseThatHasRunWellIsNeverGivenUp(t *testing.T) {
 	k, a := committed(t, map[string]string{"1.0.0": "exit 7", "1.1.0": "exit 7"})
-	if err := errors.Join(k.volume.CountBoot("1.1.0"), k.volume.Quarantine("1.1.0", "1.0.0", volume.Failure{})); err != nil {
+	if err := errors.Join(k.volume.CountBoot("1.1.0", time.Now()), k.volume.Quarantine("1.1.0", "1.0.0", volume.Failure{})); err != nil {
 		t.Fatal(err)
 	}
 	for range 4 { // of what has run well once: no crash of it counts
@@ -150,7 +167,7 @@ func spentWith(t *testing.T, seed map[string]string, policy SeedPolicy) *agent {
 	write(t, path, string(pack(t, seed)))
 	c := Config{Seed: path, SeedPolicy: policy, BootAttempts: 3}
 	for range c.BootAttempts {
-		if err := k.volume.CountBoot("1.0.0"); err != nil {
+		if err := k.volume.CountBoot("1.0.0", time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,21 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/agent/upgrade"
-	"theseus/rpc"
-	"theseus/rpc/term"
 	"theseus/volume"
-)
-
-const (
-	rpcTimeout    = 15 * time.Second // where the caller gives none
-	rpcMaxTimeout = time.Hour
-	rpcBigResult  = 1 << 20 // bytes of text
 )
 
 // Status tells what runs, what the agent is doing, and why this release was booted.
@@ -37,6 +27,9 @@ func (a *agent) Status() api.Status {
 		Volume:  api.Volume{Root: a.volume.Root(), Current: state.Current, Previous: state.RollbackTarget()},
 		Upgrade: a.engine.Current(),
 		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans()},
+	}
+	if s.Upgrade != nil && s.Upgrade.Waits() {
+		s.Volume.Previous = s.Upgrade.From // what it came from is taken back to
 	}
 	for _, r := range a.Releases() {
 		if !r.Quarantined.IsZero() {
@@ -131,7 +124,31 @@ func (a *agent) Upgrade(caller context.Context, req api.UpgradeRequest, pkg io.R
 	return a.busy(a.engine.Upgrade(a.upgrades, caller, req, pkg, on))
 }
 
-// Rollback is an upgrade to a release that is on the volume.
+// Unpack brings a package's release to the volume.
+func (a *agent) Unpack(caller context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	if err := a.undecided("unpack the package"); err != nil {
+		return err
+	}
+	return a.busy(a.engine.Unpack(a.upgrades, caller, req, pkg, on))
+}
+
+// Install is an upgrade to a release that is on the volume.
+func (a *agent) Install(_ context.Context, req api.InstallRequest, on func(api.Event)) error {
+	if err := a.undecided("install " + req.Version); err != nil {
+		return err
+	}
+	return a.busy(a.engine.Install(a.upgrades, req, on))
+}
+
+// Commit makes permanent what waits for that.
+func (a *agent) Commit(_ context.Context, req api.CommitRequest, on func(api.Event)) error {
+	if err := a.undecided("commit"); err != nil {
+		return err
+	}
+	return a.busy(a.engine.Commit(req, on))
+}
+
+// Rollback is an upgrade to a release that ran before.
 func (a *agent) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
 	if err := a.undecided("begin the rollback"); err != nil {
 		return err
@@ -146,90 +163,10 @@ func (a *agent) busy(err error) error {
 	e := &api.Error{Code: api.CodeBusy, Message: "cannot begin: another upgrade is under way", Hint: "agent status shows it"}
 	if u := a.engine.Current(); u != nil {
 		e.State = u.String()
+		if u.Waits() {
+			e.Message = fmt.Sprintf("cannot begin: %s is on probation", u.To)
+			e.Hint = fmt.Sprintf("agent commit makes %s permanent, agent rollback takes it back to %s; then another one can begin", u.To, u.From)
+		}
 	}
 	return e
-}
-
-// RPC evaluates one function in the node.
-func (a *agent) RPC(ctx context.Context, req api.RPCRequest) (string, error) {
-	args, err := parseArgs(req.Args)
-	if err != nil {
-		return "", &api.Error{Code: api.CodeBadRequest, Message: err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
-	}
-	timeout := callTimeout(req.Timeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	node, err := a.keeper.current()
-	if err != nil {
-		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
-	}
-	conn, err := node.connect(ctx)
-	if err != nil {
-		return "", &api.Error{Code: api.CodeNodeDown, Message: fmt.Sprintf("cannot call %s:%s: %v", req.Module, req.Function, err)}
-	}
-	result, err := conn.CallText(ctx, req.Module, req.Function, args...)
-	if len(result) > rpcBigResult || errors.Is(err, rpc.ErrTooLarge) {
-		debug.FreeOSMemory() // what was garbage now is memory of the node's
-	}
-	if err != nil {
-		return "", rpcError(req, timeout, err)
-	}
-	return result, nil
-}
-
-// callTimeout is how long a call may take for which the caller wants to wait so long.
-func callTimeout(wanted time.Duration) time.Duration {
-	if wanted <= 0 {
-		return rpcTimeout
-	}
-	return min(wanted, rpcMaxTimeout)
-}
-
-func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
-	var bad *rpc.BadRPCError
-	switch {
-	case errors.As(err, &bad):
-		return &api.Error{Code: api.CodeBadRPC, Message: err.Error()}
-	case errors.Is(err, rpc.ErrTooLarge):
-		return &api.Error{
-			Code: api.CodeTooLarge, Message: err.Error(), State: "the function was called",
-			Hint: "have the node return less, or write it to a file",
-		}
-	case errors.Is(err, rpc.ErrNoTerm):
-		return &api.Error{Code: api.CodeBadRequest, Message: err.Error(), State: "the function was not called"}
-	case errors.Is(err, rpc.ErrNotSent):
-		return &api.Error{Code: api.CodeNodeDown, Message: err.Error(), State: "the function was not called"}
-	case errors.Is(err, context.DeadlineExceeded):
-		e := &api.Error{
-			Code: api.CodeTimeout, Message: fmt.Sprintf("cannot tell what became of %s:%s: no answer within %s", req.Module, req.Function, timeout),
-			State: "it may still run in the node",
-		}
-		if timeout < rpcMaxTimeout {
-			e.Hint = fmt.Sprintf("--timeout allows more, up to %s", rpcMaxTimeout)
-		}
-		return e
-	}
-	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
-}
-
-// parseArgs reads a list of terms; nothing at all is an empty list.
-func parseArgs(text string) ([]term.Term, error) {
-	if text == "" {
-		return nil, nil
-	}
-	t, err := term.ParseOne([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the arguments: %w", err)
-	}
-	switch list := t.(type) {
-	case term.List:
-		return list, nil
-	case term.String: // [1,2,3] may have been written as "…": it is the same list
-		var args []term.Term
-		for _, c := range string(list) {
-			args = append(args, int64(c))
-		}
-		return args, nil
-	}
-	return nil, errors.New("cannot read the arguments: they are no list")
 }

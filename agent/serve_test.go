@@ -53,8 +53,12 @@ func TestArgumentsMayEndWithAPeriod(t *testing.T) {
 
 func TestAnUpgradeWhosePackageIsOnTheWayLeadsNowhereYet(t *testing.T) {
 	for want, u := range map[string]api.Upgrade{
-		"7 from 1.0.0 is under way: requested, its package is coming": {ID: "7", State: "requested", From: "1.0.0"},
-		"7 from 1.0.0 to 1.1.0 is under way: checked":                 {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
+		"7 from 1.0.0 is under way: requested, its package is coming":      {ID: "7", State: "requested", From: "1.0.0"},
+		"7 from 1.0.0 to 1.1.0 is under way: checked":                      {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
+		"7 from 1.0.0 to 1.3.0 over 1.1.0, 1.2.0 is under way: installing": {ID: "7", State: "installing", From: "1.0.0", To: "1.3.0", Via: []string{"1.1.0", "1.2.0"}},
+		"7 from 1.0.0 to 1.1.0 waits until 2026-01-02 15:04:05 UTC: agent commit makes 1.1.0 permanent, agent rollback takes it back": {
+			ID: "7", State: "probation", From: "1.0.0", To: "1.1.0", CommitBy: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+		},
 	} {
 		if got := u.String(); got != want {
 			t.Errorf("got %q", got)
@@ -69,6 +73,9 @@ func TestNothingBeginsBeforeTheBootIsDecided(t *testing.T) {
 		"remove":   removed,
 		"upgrade":  a.Upgrade(t.Context(), api.UpgradeRequest{}, nil, nil),
 		"rollback": a.Rollback(t.Context(), api.RollbackRequest{}, nil),
+		"unpack":   a.Unpack(t.Context(), api.UpgradeRequest{}, nil, nil),
+		"install":  a.Install(t.Context(), api.InstallRequest{}, nil),
+		"commit":   a.Commit(t.Context(), api.CommitRequest{}, nil),
 	} {
 		if e := new(api.Error); !errors.As(err, &e) || e.Code != api.CodeBusy || !strings.Contains(e.Message, "what boots is not decided yet") {
 			t.Errorf("%s: %v", what, err)

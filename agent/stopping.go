@@ -94,7 +94,7 @@ func (k *keeper) hold(ctx context.Context, node *incarnation) {
 	defer late.Stop()
 	poll := time.NewTicker(holdPoll)
 	defer poll.Stop()
-	for !listens(node.target.Addr) {
+	for !node.listens(ctx) {
 		select {
 		case <-poll.C:
 		case <-late.C:
@@ -105,6 +105,15 @@ func (k *keeper) hold(ctx context.Context, node *incarnation) {
 			return
 		}
 	}
+}
+
+// listens says whether the node is known to listen: by epmd, where that is asked for it, else by its port.
+func (n *incarnation) listens(ctx context.Context) bool {
+	if n.target.Epmd != "" {
+		_, err := n.target.Resolve(ctx)
+		return err == nil
+	}
+	return listens(n.target.Addr)
 }
 
 // listens says whether somebody listens at the port of addr, without a connection that a node would log

@@ -71,10 +71,13 @@ func TestATrialBootsWithTheRecordsOfOTPAndNoOtherBootDoes(t *testing.T) {
 	for _, c := range []struct {
 		boots ruling
 		kept  bool
+		next  string // is expected once more
 	}{
-		{ruling{version: "1.1.0", script: filepath.Base(hybrid)}, true},
-		{ruling{version: "1.0.0"}, false},
+		{ruling{version: "1.1.0", script: filepath.Base(hybrid)}, true, "1.1.0"},
+		{ruling{version: "1.1.0", script: "1.1.0"}, true, ""},
+		{ruling{version: "1.0.0"}, false, ""},
 	} {
+		k.Expect("1.1.0")
 		node, err := k.launch(t.Context(), c.boots)
 		if err != nil {
 			t.Fatal(err)
@@ -84,6 +87,9 @@ func TestATrialBootsWithTheRecordsOfOTPAndNoOtherBootDoes(t *testing.T) {
 		found, err := os.ReadFile(records)
 		if got := bytes.Equal(found, otp); err != nil || got != c.kept || exists(hybrid) != c.kept {
 			t.Errorf("%+v: the records of OTP are kept: %v, %v", c.boots, got, err)
+		}
+		if k.expect != c.next {
+			t.Errorf("%+v: %q is expected to follow, not %q", c.boots, k.expect, c.next)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func dies(s *ship.Ship) int {
 
 func TestAReleaseThatNeverBootsGivesWayToTheOneBefore(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set)
+		s := ship.Launch(t, set, "-e", "AGENT_BOOT_SPAN=0s")
 		s.Ends(s.Upgrade(unbootable(s)), 0)
 		s.Serves(images.Second)
 		s.Must(s.Stop(t.Context(), 10*time.Second))
@@ -107,7 +107,7 @@ func inQuarantine(s *ship.Ship) {
 // TestTheRestartPolicyLeadsOutOfAReleaseThatNeverBoots without a start of the container.
 func TestTheRestartPolicyLeadsOutOfAReleaseThatNeverBoots(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_BOOT_ATTEMPTS=2")
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_BOOT_ATTEMPTS=2", "-e", "AGENT_BOOT_SPAN=0s")
 		s.Ends(s.Upgrade(unbootable(s)), 0)
 		s.KillNode()
 		s.AwaitEvent("release.quarantined")
@@ -127,7 +127,7 @@ func TestTheRestartPolicyLeadsOutOfAReleaseThatNeverBoots(t *testing.T) {
 // TestAnImageThatNeverBootsGivesWayToWhatIsOnTheVolume also where the policy is to boot the image's package.
 func TestAnImageThatNeverBootsGivesWayToWhatIsOnTheVolume(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_BOOT_ATTEMPTS=2", "-e", "AGENT_SEED_POLICY=image")
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_BOOT_ATTEMPTS=2", "-e", "AGENT_BOOT_SPAN=0s", "-e", "AGENT_SEED_POLICY=image")
 		image := s.ImageOf("unbootable", unbootable(s))
 		s.Replace(image)
 		s.Serves(images.Seed)
@@ -145,7 +145,7 @@ func TestAnImageThatNeverBootsGivesWayToWhatIsOnTheVolume(t *testing.T) {
 // TestWhatHasRunWellIsNeverGivenUp whatever becomes of it later.
 func TestWhatHasRunWellIsNeverGivenUp(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-e", "AGENT_BOOT_ATTEMPTS=1", "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms")
+		s := ship.Launch(t, set, "-e", "AGENT_BOOT_ATTEMPTS=1", "-e", "AGENT_BOOT_SPAN=0s", "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms")
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 		s.Must(s.Restart(t.Context(), 10*time.Second))
 		s.Serves(images.Second)

@@ -17,10 +17,10 @@ import (
 // asks are the verbs that ask the agent, with what they need; the others do not.
 var (
 	asks = map[string]string{
-		"upgrade": "upgrade /usr/share/agent/seed/demo-1.0.0.tar.gz", "rollback": "rollback", "status": "status", "releases": "releases",
-		"history": "history", "remove": "remove 1.0.0", "rpc": "rpc erlang node", "stop": "stop", "health": "health",
+		"upgrade": "upgrade /usr/share/agent/seed/demo-1.0.0.tar.gz", "rollback": "rollback", "unpack": "unpack /usr/share/agent/seed/demo-1.0.0.tar.gz", "install": "install 1.0.0", "commit": "commit", "status": "status", "releases": "releases",
+		"history": "history", "remove": "remove 1.0.0", "rpc": "rpc erlang node", "eval": "eval 'node().'", "remote": "remote", "stop": "stop", "health": "health",
 	}
-	alone = []string{"run", "verify", "version", "help"}
+	alone = []string{"run", "verify", "relup", "version", "help"}
 )
 
 // verbs are what agent --help lists. One that is new must be put into one of the two.
@@ -119,6 +119,8 @@ func TestSecretsStayWhereTheyWerePut(t *testing.T) {
 		}
 		s.RPC("application", "set_env", `[demo, password, "`+knownArgument+`"]`)
 		s.Agent(nil, "rpc", "erlang", "error", `["`+knownArgument+`"]`)
+		s.Agent(nil, "eval", `"`+knownArgument+`".`)
+		s.Agent(nil, "eval", `error("`+knownArgument+`").`)
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 		before := s.Status().Node.PID
 		s.Must(s.Kill(t.Context(), "USR1"))

@@ -13,9 +13,6 @@ import (
 // DefaultTimeout is the deadline of a call whose context has none.
 const DefaultTimeout = 30 * time.Second
 
-// MaxText is how long the text of an answer may be, in bytes.
-const MaxText = 16 << 20
-
 var (
 	// ErrNoTerm says that an argument is nothing that a node can be sent. It comes with ErrNotSent.
 	ErrNoTerm = errors.New("an argument is no term")
@@ -50,29 +47,6 @@ func (n *Node) Call(ctx context.Context, module, function string, args ...term.T
 		return nil, &BadRPCError{Module: module, Function: function, Reason: reason}
 	}
 	return answer, nil
-}
-
-// CallText is Call for who wants the text of the answer (term.Format), of MaxText bytes at most. A term takes
-// many times the memory of its text; of all the answers to all who call this, only one at a time is a term.
-func (n *Node) CallText(ctx context.Context, module, function string, args ...term.Term) (string, error) {
-	text, err := n.ask(ctx, mfa(module, function, args...), func(answer term.Term) (term.Term, error) {
-		if reason, failed := badRPC(answer); failed {
-			return nil, &BadRPCError{Module: module, Function: function, Reason: term.Opaque{Text: briefTerm(reason)}}
-		}
-		text, whole := term.FormatMax(answer, MaxText)
-		if !whole {
-			return nil, fmt.Errorf("the answer is %w: its text has more than %d bytes", ErrTooLarge, MaxText)
-		}
-		return term.String(text), nil
-	})
-	var bad *BadRPCError
-	switch {
-	case errors.As(err, &bad):
-		return "", bad
-	case err != nil:
-		return "", fmt.Errorf("cannot call %s:%s: %w", module, function, err)
-	}
-	return string(text.(term.String)), nil
 }
 
 // badRPC is the reason of a call that failed.

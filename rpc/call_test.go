@@ -209,23 +209,6 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-func TestACallReturnsText(t *testing.T) {
-	n := startErlang(t).connect(t)
-	text, err := n.CallText(t.Context(), "lists", "seq", int64(1), int64(3))
-	if err != nil || text != "[1,2,3]" {
-		t.Errorf("got %s, %v", text, err)
-	}
-	var bad *rpc.BadRPCError
-	if _, err = n.CallText(t.Context(), "erlang", "error", term.Atom("oops")); !errors.As(err, &bad) ||
-		!strings.HasPrefix(err.Error(), "cannot call erlang:error: {'EXIT',{oops,[") {
-		t.Errorf("got %v", err)
-	}
-	zeros := []term.Term{term.Binary{0}, int64(10 << 20)} // <<0,0,…>> has two characters for each
-	if _, err = n.CallText(t.Context(), "binary", "copy", zeros...); !errors.Is(err, rpc.ErrTooLarge) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestALateAnswerIsAnUnknownOutcome(t *testing.T) {
 	n := startErlang(t).connect(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -36,6 +36,7 @@ type boot struct {
 	name, host string // -name or -sname, and the host part of the node's name
 	dir        string // $HOME
 	env, flags []string
+	epmd       bool // it listens where it likes, and registers with an epmd of its own
 }
 
 func start(t testing.TB, b boot) *erlang {
@@ -50,12 +51,37 @@ func start(t testing.TB, b boot) *erlang {
 	if err := os.WriteFile(filepath.Join(b.dir, ".erlang.cookie"), []byte(cookie), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	b.flags = append([]string{
-		"-noinput", b.name, e.Node, "-start_epmd", "false", "-erl_epmd_port", fmt.Sprint(port),
-		"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-	}, b.flags...)
+	dist := []string{"-start_epmd", "false", "-erl_epmd_port", fmt.Sprint(port)}
+	if b.epmd {
+		dist, b.env = nil, append(b.env, fmt.Sprintf("ERL_EPMD_PORT=%d", port))
+		e.Epmd, e.Addr = e.Addr, "127.0.0.1:0"
+		startEpmd(t, port)
+	}
+	b.flags = append(append([]string{"-noinput", b.name, e.Node, "-kernel", "inet_dist_use_interface", "{127,0,0,1}"}, dist...), b.flags...)
 	e.run(t, e.command(t, b))
 	return e
+}
+
+// startEpmd runs an epmd that ends with the test. One in a container is started by erl, and ends with that.
+func startEpmd(t testing.TB, port int) {
+	t.Helper()
+	if !onHost() {
+		return
+	}
+	needTool(t, "epmd")
+	cmd := exec.Command("epmd", "-port", fmt.Sprint(port), "-address", "127.0.0.1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+func onHost() bool {
+	otp := os.Getenv("AGENT_TEST_OTP")
+	return otp == "" || otp == "host"
 }
 
 func (e *erlang) run(t testing.TB, cmd *exec.Cmd) {
@@ -81,8 +107,7 @@ func (e *erlang) run(t testing.TB, cmd *exec.Cmd) {
 func (e *erlang) command(t testing.TB, b boot) *exec.Cmd {
 	t.Helper()
 	b.env = append(b.env, "HOME="+b.dir)
-	otp := os.Getenv("AGENT_TEST_OTP")
-	if otp == "" || otp == "host" {
+	if onHost() {
 		needTool(t, "erl")
 		cmd := exec.Command(b.program, b.flags...)
 		cmd.Env = append(os.Environ(), b.env...)
@@ -93,7 +118,7 @@ func (e *erlang) command(t testing.TB, b boot) *exec.Cmd {
 	for _, v := range b.env {
 		docker = append(docker, "-e", v)
 	}
-	docker = append(docker, "erlang:"+otp, b.program)
+	docker = append(docker, "erlang:"+os.Getenv("AGENT_TEST_OTP"), b.program)
 	return exec.Command("docker", append(docker, b.flags...)...)
 }
 

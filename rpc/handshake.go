@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/subtle"
@@ -55,8 +56,10 @@ type handshake struct {
 	name     string // ours
 	peer     string // whom we expect
 	cookie   string // not ergo's: its node has a random one
+	tls      *TLS
 	deadline time.Time
 	started  bool
+	conn     lib.NetReadWriter // of TLS where the node wants that
 	err      error
 }
 
@@ -74,7 +77,7 @@ func (h *handshake) Accept(net.Addr, lib.NetReadWriter, bool, string) (node.Hand
 // Start runs the handshake within the deadline and leaves the connection without one.
 func (h *handshake) Start(_ net.Addr, conn lib.NetReadWriter, _ bool, _ string) (node.HandshakeDetails, error) {
 	h.started = true
-	creation, err := h.run(conn)
+	creation, err := h.over(conn)
 	if err != nil {
 		h.err = err
 		return node.HandshakeDetails{}, err
@@ -82,10 +85,26 @@ func (h *handshake) Start(_ net.Addr, conn lib.NetReadWriter, _ bool, _ string) 
 	return node.HandshakeDetails{Name: h.peer, Creation: creation, Version: int(h.Version())}, nil
 }
 
-func (h *handshake) run(conn lib.NetReadWriter) (creation uint32, err error) {
-	if err := errors.Join(conn.SetReadDeadline(h.deadline), conn.SetWriteDeadline(h.deadline)); err != nil {
+// over runs the handshake over a connection, in TLS where the node wants that.
+func (h *handshake) over(conn lib.NetReadWriter) (creation uint32, err error) {
+	h.conn = conn
+	if plain, is := conn.(net.Conn); is && h.tls != nil {
+		ctx, cancel := context.WithDeadline(context.Background(), h.deadline)
+		defer cancel()
+		if h.conn, err = h.tls.wrap(ctx, plain); err != nil {
+			return 0, err
+		}
+	}
+	if err := errors.Join(h.conn.SetReadDeadline(h.deadline), h.conn.SetWriteDeadline(h.deadline)); err != nil {
 		return 0, err
 	}
+	if creation, err = h.run(wire{h.conn, h.tls != nil}); err != nil {
+		return 0, err
+	}
+	return creation, errors.Join(h.conn.SetReadDeadline(time.Time{}), h.conn.SetWriteDeadline(time.Time{}))
+}
+
+func (h *handshake) run(conn wire) (creation uint32, err error) {
 	if err := h.introduce(conn); err != nil {
 		return 0, err
 	}
@@ -93,22 +112,19 @@ func (h *handshake) run(conn lib.NetReadWriter) (creation uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := answer(conn, h.cookie, challenge); err != nil {
-		return 0, err
-	}
-	return creation, errors.Join(conn.SetReadDeadline(time.Time{}), conn.SetWriteDeadline(time.Time{}))
+	return creation, answer(conn, h.cookie, challenge)
 }
 
 // introduce sends our name and reads the status. Every connection has a name of its own, so the node
 // never thinks that it is connected to us already ("alive", "ok_simultaneous").
-func (h *handshake) introduce(conn lib.NetReadWriter) error {
+func (h *handshake) introduce(conn wire) error {
 	msg := binary.BigEndian.AppendUint64([]byte{'N'}, ourFlags)
 	msg = binary.BigEndian.AppendUint32(msg, ourCreation)
 	msg = binary.BigEndian.AppendUint16(msg, uint16(len(h.name)))
-	if err := writeMessage(conn, append(msg, h.name...)); err != nil {
+	if err := conn.write(append(msg, h.name...)); err != nil {
 		return err
 	}
-	status, err := readMessage(conn, 's')
+	status, err := conn.read('s')
 	if err != nil {
 		return err
 	}
@@ -118,8 +134,8 @@ func (h *handshake) introduce(conn lib.NetReadWriter) error {
 	return nil
 }
 
-func (h *handshake) readChallenge(conn lib.NetReadWriter) (challenge, creation uint32, err error) {
-	msg, err := readMessage(conn, 'N')
+func (h *handshake) readChallenge(conn wire) (challenge, creation uint32, err error) {
+	msg, err := conn.read('N')
 	if err != nil {
 		return 0, 0, err
 	}
@@ -136,16 +152,16 @@ func (h *handshake) readChallenge(conn lib.NetReadWriter) (challenge, creation u
 
 // answer proves that we know the cookie and has the node prove the same. A node that does not like our
 // proof hangs up without a word (dist_util:recv_challenge_reply/3).
-func answer(conn lib.NetReadWriter, cookie string, challenge uint32) error {
+func answer(conn wire, cookie string, challenge uint32) error {
 	var ours [4]byte
 	if _, err := rand.Read(ours[:]); err != nil {
 		return err
 	}
 	proof := digest(cookie, challenge)
-	if err := writeMessage(conn, append(append([]byte{'r'}, ours[:]...), proof[:]...)); err != nil {
+	if err := conn.write(append(append([]byte{'r'}, ours[:]...), proof[:]...)); err != nil {
 		return err
 	}
-	ack, err := readMessage(conn, 'a')
+	ack, err := conn.read('a')
 	if errors.Is(err, errHungUp) {
 		return ErrCookie
 	}
@@ -165,27 +181,36 @@ func digest(cookie string, challenge uint32) [md5.Size]byte {
 
 var errHungUp = fmt.Errorf("%w: the node hung up", ErrHandshake)
 
-func writeMessage(conn lib.NetReadWriter, msg []byte) error {
-	_, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
-	if err != nil {
+// wire carries the messages of a handshake: each has its length in front, in two bytes, over TLS in four
+// (ssl: inet_tls_dist has {packet, 4} from the beginning).
+type wire struct {
+	lib.NetReadWriter
+	wide bool
+}
+
+func (w wire) write(msg []byte) error {
+	framed := binary.BigEndian.AppendUint16(nil, uint16(len(msg)))
+	if w.wide {
+		framed = binary.BigEndian.AppendUint32(nil, uint32(len(msg)))
+	}
+	if _, err := w.Write(append(framed, msg...)); err != nil {
 		return errHungUp
 	}
 	return nil
 }
 
-// readMessage reads a message that must start with kind, and not a byte more: what follows the last one
-// belongs to the connection.
-func readMessage(conn lib.NetReadWriter, kind byte) ([]byte, error) {
-	var size [2]byte
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
+// read reads a message that must start with kind, and not a byte more: what follows the last one belongs to
+// the connection.
+func (w wire) read(kind byte) ([]byte, error) {
+	n, err := w.readLength()
+	if err != nil {
 		return nil, handshakeError(err)
 	}
-	n := binary.BigEndian.Uint16(size[:])
 	if n == 0 || n > maxHandshakeMessage {
 		return nil, fmt.Errorf("%w: a message of %d bytes; no Erlang node listens there", ErrHandshake, n)
 	}
 	msg := make([]byte, n)
-	if _, err := io.ReadFull(conn, msg); err != nil {
+	if _, err := io.ReadFull(w, msg); err != nil {
 		return nil, handshakeError(err)
 	}
 	if msg[0] != kind {
@@ -194,10 +219,25 @@ func readMessage(conn lib.NetReadWriter, kind byte) ([]byte, error) {
 	return msg[1:], nil
 }
 
+func (w wire) readLength() (uint32, error) {
+	size := make([]byte, 4)
+	if !w.wide {
+		size = size[2:]
+	}
+	_, err := io.ReadFull(w, size)
+	if w.wide {
+		return binary.BigEndian.Uint32(size), err
+	}
+	return uint32(binary.BigEndian.Uint16(size)), err
+}
+
 func handshakeError(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Errorf("%w: no answer in time", ErrHandshake)
+	}
+	if alert, is := errors.AsType[*net.OpError](err); is && alert.Op == "remote error" { // of TLS 1.3, which judges our certificate late
+		return fmt.Errorf("%w: TLS: the node says: %w", ErrHandshake, alert.Err)
 	}
 	return errHungUp
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -69,14 +70,15 @@ type connection struct{ node.ConnectionInterface }
 
 // protocol makes the link of a connection; it is ergo's plug. One handshake makes at most one link.
 type protocol struct {
-	name string // ours
-	link *link
+	name  string     // ours
+	shake *handshake // which has the connection, maybe in TLS
+	link  *link
 }
 
 // Init is called after the handshake.
-func (p *protocol) Init(_ context.Context, conn lib.NetReadWriter, _ string, d node.HandshakeDetails) (node.ConnectionInterface, error) {
+func (p *protocol) Init(context.Context, lib.NetReadWriter, string, node.HandshakeDetails) (node.ConnectionInterface, error) {
 	p.link = &link{
-		conn:    conn,
+		conn:    p.shake.conn,
 		pid:     etf.Pid{Node: p.name, ID: 1, Creation: ourCreation},
 		writing: make(chan struct{}, 1),
 		done:    make(chan struct{}),
@@ -251,7 +253,7 @@ func (l *link) frame(message term.Term) ([]byte, error) {
 }
 
 // send writes a whole frame or breaks the connection: of half a frame the node does nothing, so an error
-// means that the call was not made.
+// means that the call was not made. A deadline that has passed before the first byte breaks nothing: all calls share it.
 func (l *link) send(ctx context.Context, frame []byte) error {
 	select {
 	case <-l.done:
@@ -268,11 +270,15 @@ func (l *link) send(ctx context.Context, frame []byte) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = l.conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write does then
 	}
-	if _, err := l.conn.Write(frame); err != nil {
-		l.hangUp()
-		return fmt.Errorf("%w: %w", ErrNotSent, err)
+	n, err := l.conn.Write(frame)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrNotSent, context.DeadlineExceeded)
+	}
+	l.hangUp()
+	return fmt.Errorf("%w: %w", ErrNotSent, err)
 }
 
 func (l *link) hangUp() {

@@ -10,9 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/ergo-services/ergo/node"
+
+	"theseus/rpc/term"
 )
 
 // handshakeTime is net_setuptime's default (kernel), after which a node gives up on a handshake as well.
@@ -25,7 +28,9 @@ var ErrRefused = errors.New("nothing listens there")
 type Target struct {
 	Node   string // demo@127.0.0.1, or demo@host for a node with a short name
 	Addr   string // 127.0.0.1:PORT
+	Epmd   string // 127.0.0.1:4369, which is asked for the port in the place of that of Addr; empty: it is not
 	Cookie string
+	TLS    *TLS // nil: the node speaks in the clear
 }
 
 // Node is a connection to one incarnation of a node. When that ends, the connection does; to reach the
@@ -34,6 +39,9 @@ type Node struct {
 	link *link
 	ergo node.Node
 	stop context.CancelFunc
+
+	starting sync.Mutex
+	starter  term.Term // the process in the node that starts sessions, once there was one
 }
 
 // Connect connects to a node as a hidden node with a name of its own. It takes until ctx ends, or 7 s. The
@@ -50,7 +58,7 @@ func Connect(ctx context.Context, t Target) (*Node, error) {
 }
 
 func connect(ctx context.Context, t Target) (*Node, error) {
-	addr, err := net.ResolveTCPAddr("tcp", t.Addr)
+	addr, err := t.Resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +67,8 @@ func connect(ctx context.Context, t Target) (*Node, error) {
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
-	shake := &handshake{name: name, peer: t.Node, cookie: t.Cookie, deadline: deadline}
-	proto := &protocol{name: name}
+	shake := &handshake{name: name, peer: t.Node, cookie: t.Cookie, tls: t.TLS, deadline: deadline}
+	proto := &protocol{name: name, shake: shake}
 	nodeCtx, stop := context.WithCancel(context.Background())
 	ergo, err := startNode(nodeCtx, addr, shake, proto)
 	if err != nil {

@@ -62,17 +62,25 @@ func (u *unpacker) unpack(ctx context.Context, r io.Reader, size int64, progress
 		return "", err
 	}
 	defer ahead.Close()
-	u.inflated = &inflated{r: ahead, source: u.source, limits: u.limits}
-	if err := u.readEntries(tar.NewReader(u.inflated)); err != nil {
+	if err := u.readTar(ahead); err != nil {
 		return "", u.archiveError(err)
 	}
-	if err := u.readEnd(stream); err != nil {
-		return "", u.archiveError(err)
+	if _, err := stream.ReadByte(); !errors.Is(err, io.EOF) {
+		return "", refuse(Damaged, "the package is damaged: something follows the end of its gzip stream")
 	}
 	if err := u.makeLinks(); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil
+}
+
+// readTar reads what comes out of the gzip stream, to its end.
+func (u *unpacker) readTar(r io.Reader) error {
+	u.inflated = &inflated{r: r, source: u.source, limits: u.limits}
+	if err := u.readEntries(tar.NewReader(u.inflated)); err != nil {
+		return err
+	}
+	return u.readEnd()
 }
 
 // inflated is what comes out of the gzip stream, headers and padding included, within the limits.
@@ -158,9 +166,8 @@ func (u *unpacker) noEnd() error {
 	return refuse(Truncated, "the package ends too early: its tar archive has no end, behind %.200q", u.last)
 }
 
-// readEnd makes sure that the tar archive has its end, nothing but padding follows that, and nothing at all the
-// gzip stream.
-func (u *unpacker) readEnd(stream *bufio.Reader) error {
+// readEnd makes sure that the tar archive has its end, and nothing but padding follows that.
+func (u *unpacker) readEnd() error {
 	if u.inflated.ended {
 		return u.noEnd()
 	}
@@ -170,16 +177,12 @@ func (u *unpacker) readEnd(stream *bufio.Reader) error {
 			return refuse(Damaged, "the package is damaged: something follows the end of its tar archive")
 		}
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if _, err := stream.ReadByte(); !errors.Is(err, io.EOF) {
-		return refuse(Damaged, "the package is damaged: something follows the end of its gzip stream")
-	}
-	return nil
 }
 
 func (u *unpacker) readEntries(archive *tar.Reader) error {

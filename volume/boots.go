@@ -4,25 +4,48 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // CountBoot notes that the current release is about to be booted, while it is unproven. It must be durable before the
 // boot, since that may be the end of everything.
-func (v *Volume) CountBoot(version string) error { return v.addBoots(version, 1) }
+func (v *Volume) CountBoot(version string, at time.Time) error {
+	return v.changeBoots(version, func(r *Release) {
+		if r.Boots == 0 {
+			r.FirstBoot = at.UTC()
+		}
+		r.Boots, r.LastBoot = r.Boots+1, at.UTC()
+	})
+}
 
 // DiscountBoot takes a boot back that was ended before it could prove anything.
-func (v *Volume) DiscountBoot(version string) error { return v.addBoots(version, -1) }
+func (v *Volume) DiscountBoot(version string) error {
+	return v.changeBoots(version, func(r *Release) {
+		if r.Boots--; r.Boots <= 0 {
+			r.forgetBoots()
+		}
+	})
+}
 
-func (v *Volume) addBoots(version string, n int) error {
+func (v *Volume) changeBoots(version string, change func(*Release)) error {
 	if s := v.State(); version != s.Current || !s.Releases[version].Unproven {
 		return nil
 	}
 	return v.update(func(s *State) error {
 		r := s.Releases[version]
-		r.Boots = max(0, r.Boots+n)
+		change(&r)
 		s.Releases[version] = r
 		return nil
 	})
+}
+
+func (r *Release) forgetBoots() { r.Boots, r.FirstBoot, r.LastBoot = 0, time.Time{}, time.Time{} }
+
+// Spent tells whether a release that never ran well has used up its boots, the first and the last of which have to be that far
+// apart: what it needs may be away for a while. Where the clock was put back nothing is known of that, and they count as they are.
+func (r Release) Spent(boots int, apart time.Duration) bool {
+	span := r.LastBoot.Sub(r.FirstBoot)
+	return boots > 0 && r.Unproven && r.Boots >= boots && (span >= apart || span < 0)
 }
 
 // Prove notes that a release has run well after a boot of its own: its boots are counted no more.
@@ -38,7 +61,8 @@ func (v *Volume) Prove(version string) error {
 
 func (s *State) prove(version string) {
 	r := s.Releases[version]
-	r.Unproven, r.Boots = false, 0
+	r.Unproven = false
+	r.forgetBoots()
 	s.Releases[version] = r
 }
 
@@ -70,19 +94,24 @@ func (s *State) avoidQuarantine() {
 	if !s.Quarantined(s.Previous) {
 		return
 	}
-	s.Previous = ""
+	s.Previous, s.Via = "", nil
 	if rest := s.Fallbacks(s.Current); len(rest) > 0 {
 		s.Previous = rest[0]
 	}
 }
 
-// RollbackTarget is where a rollback leads that names no version. After a rollback there is none: what was left by it is newer,
-// and one that is asked for twice, because an answer was lost, must not lead back there.
+// RollbackTarget is where a rollback leads that names no version. After a rollback there is none: one that is asked for
+// twice, because an answer was lost, must not lead back to what was left.
 func (s State) RollbackTarget() string {
-	if s.Releases[s.Previous].Unpacked.After(s.Releases[s.Current].Unpacked) {
+	if s.Previous == s.Left {
 		return ""
 	}
 	return s.Previous
+}
+
+// OnTheWayBack tells whether a rollback that names no version leads over a release.
+func (s State) OnTheWayBack(version string) bool {
+	return s.RollbackTarget() != "" && slices.Contains(s.Via, version)
 }
 
 // Quarantined tells whether the release of this version was given up.

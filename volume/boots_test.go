@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -29,15 +30,15 @@ func TestBootsAreCountedUntilOneWentWell(t *testing.T) {
 			t.Errorf("%d boots are counted, want %d", got, want)
 		}
 	}
-	must(t, v.CountBoot("1.0.0"))
+	must(t, v.CountBoot("1.0.0", time.Now()))
 	v = crash(t, v)
-	must(t, v.CountBoot("1.0.0"))
+	must(t, v.CountBoot("1.0.0", time.Now()))
 	boots(2)
 	must(t, v.DiscountBoot("1.0.0"))
 	boots(1)
 	must(t, v.Prove("1.0.0"))
 	proven := v.State().Generation
-	must(t, v.CountBoot("1.0.0"))
+	must(t, v.CountBoot("1.0.0", time.Now()))
 	must(t, v.Prove("1.0.0"))
 	boots(0)
 	if got := v.State().Generation; got != proven {
@@ -49,11 +50,40 @@ func TestBootsAreCountedUntilOneWentWell(t *testing.T) {
 	}
 }
 
+func TestBootsThatFollowOneAnotherFastDoNotSpendARelease(t *testing.T) {
+	v := seeded(t)
+	first := time.Now()
+	spent := func(after time.Duration, want bool) {
+		t.Helper()
+		must(t, v.CountBoot("1.0.0", first.Add(after)))
+		v = crash(t, v)
+		if r := v.State().Releases["1.0.0"]; r.Spent(3, time.Minute) != want || r.Spent(0, 0) {
+			t.Errorf("%s after the first one, boot %d: spent %v", after, r.Boots, !want)
+		}
+	}
+	spent(0, false)
+	spent(time.Second, false)
+	spent(4*time.Second, false)
+	spent(59*time.Second, false)
+	spent(time.Minute, true)
+	spent(-time.Hour, true) // the clock was put back
+	for range 6 {
+		must(t, v.DiscountBoot("1.0.0"))
+	}
+	spent(time.Hour, false) // it is the first one
+	spent(2*time.Hour, false)
+	spent(3*time.Hour, true)
+	must(t, v.Prove("1.0.0"))
+	if r := v.State().Releases["1.0.0"]; !r.FirstBoot.IsZero() || !r.LastBoot.IsZero() || r.Spent(3, 0) {
+		t.Errorf("what has run well has %+v", r)
+	}
+}
+
 func TestWhatWasBootedForItsUpgradeIsProven(t *testing.T) {
 	v := seeded(t)
 	publish(t, v, thin("1.1.0"))
 	must(t, v.Begin(*opTo("1.1.0")))
-	must(t, v.CountBoot("1.1.0")) // on trial: it is not what boots
+	must(t, v.CountBoot("1.1.0", time.Now())) // on trial: it is not what boots
 	must(t, v.Commit(true))
 	if r := v.State().Releases["1.1.0"]; r.Unproven || r.Boots != 0 {
 		t.Errorf("it is unproven after %d boots", r.Boots)
@@ -64,7 +94,7 @@ func TestAReleaseInQuarantineIsLeftInEveryWay(t *testing.T) {
 	v := seeded(t)
 	upgradedTo(t, v, "1.1.0", "1.2.0")
 	for range 3 {
-		must(t, v.CountBoot("1.2.0"))
+		must(t, v.CountBoot("1.2.0", time.Now()))
 	}
 	must(t, v.Begin(Operation{ID: "u", Kind: "rollback", From: "1.2.0", To: "1.0.0"}))
 	if err := v.Quarantine("1.2.0", "1.1.0", Failure{}); !errors.Is(err, ErrBusy) {
@@ -111,7 +141,7 @@ func TestRetentionRemovesWhatIsInQuarantineLast(t *testing.T) {
 func TestAnUpgradeIsTheWayOutOfQuarantine(t *testing.T) {
 	v := seeded(t)
 	upgradedTo(t, v, "1.1.0")
-	must(t, v.CountBoot("1.1.0"))
+	must(t, v.CountBoot("1.1.0", time.Now()))
 	must(t, v.Quarantine("1.1.0", "1.0.0", Failure{}))
 	must(t, v.Begin(*opTo("1.1.0")))
 	must(t, v.Commit(false))

@@ -24,7 +24,7 @@ func (s *Staged) check(name string) error {
 	if err := s.placeRel(relFile); err != nil {
 		return err
 	}
-	for _, check := range []func() error{s.checkFiles, s.checkConfig, s.placeMix, s.checkRelup, s.checkLibs, s.checkCode, s.markIncluded} {
+	for _, check := range []func() error{s.checkFiles, s.placeBoot, s.checkConfig, s.placeMix, s.checkRelup, s.checkLibs, s.checkCode, s.markIncluded} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -159,6 +159,23 @@ func (s *Staged) checkFiles() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// placeBoot names the boot script as release_handler does (release_handler:do_check_install_release/4). reltool and older relx
+// name it for the release.
+func (s *Staged) placeBoot() error {
+	dir := path.Join(releaseDir, s.Release.Version)
+	i, named := find(s.entries, path.Join(dir, s.Release.Name+".boot"))
+	if !named || s.has("start.boot") {
+		return nil
+	}
+	place := path.Join(dir, "start.boot")
+	if err := s.volume.disk.Rename("place the boot script", s.path(s.entries[i].Path), s.path(place)); err != nil {
+		return err
+	}
+	s.entries[i].Path = place
+	sortEntries(s.entries)
 	return nil
 }
 

@@ -31,9 +31,10 @@ func spends(t *testing.T, input, free, each int, do func()) {
 // FuzzState: what is read is written as it was, and leads nowhere but below the root.
 func FuzzState(f *testing.F) {
 	full := State{
-		Schema: 2, Generation: 7, Current: "1.1.0", Previous: "1.0.0", Operation: &Operation{ID: "x", Kind: "upgrade", From: "1.1.0", To: "1.2.0", Phase: "probation"},
-		Releases: map[string]Release{"1.1.0": {Name: "demo", Version: "1.1.0", ERTS: "13.1.5", Package: digestOf(nil), Libs: []Lib{{App: "demo", Version: "1.1.0", Type: "load"}}, Own: []string{"lib/demo-1.1.0"}, Signer: Signer{Key: "K", Comment: "c"}}},
-		Failed:   map[string]Failure{"0.9.0": {Upgrade: "u", Reason: "r"}}, Seeds: []string{"s"}, Removed: []string{"r"},
+		Schema: 4, Generation: 7, Current: "1.1.0", Previous: "1.0.0", Via: []string{"1.0.1"}, Left: "0.9.0",
+		Operation: &Operation{ID: "x", Kind: "upgrade", From: "1.1.0", To: "1.2.0", Via: []string{"1.1.1"}, Phase: "probation"},
+		Releases:  map[string]Release{"1.1.0": {Name: "demo", Version: "1.1.0", ERTS: "13.1.5", Package: digestOf(nil), Libs: []Lib{{App: "demo", Version: "1.1.0", Type: "load"}}, Own: []string{"lib/demo-1.1.0"}, Signer: Signer{Key: "K", Comment: "c"}}},
+		Failed:    map[string]Failure{"0.9.0": {Upgrade: "u", Reason: "r"}}, Seeds: []string{"s"}, Removed: []string{"r"},
 	}
 	for _, s := range []State{full, {Schema: 1, Releases: map[string]Release{}, Failed: map[string]Failure{}}} {
 		text, err := json.Marshal(s)

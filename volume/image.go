@@ -82,7 +82,7 @@ func (i Image) lacks(p part) error {
 	case len(versions) == 0:
 		return refuse(NeedsImage, "it needs %s-%s, which neither the package nor the image has", p.name, p.version)
 	}
-	return refuse(NeedsImage, "it needs %s-%s, the image %s: only another image can run it", p.name, p.version, has)
+	return refuse(NeedsImage, "it needs a new image, with %s-%s: this one %s", p.name, p.version, has)
 }
 
 func (i Image) versions(name string) []string {
@@ -139,7 +139,9 @@ func (v *Volume) linkPart(image Image, p part) error {
 	return nil
 }
 
-// checkParts makes sure that Link will find everything that the package does not bring.
+// FitsImage is a *PackageError with the code NeedsImage where Link will not find all that the package does not bring.
+func (s *Staged) FitsImage(image Image) error { return about(s.Release.title(), s.checkParts(image)) }
+
 func (s *Staged) checkParts(image Image) error {
 	for _, p := range s.Release.parts() {
 		_, provided := image.provides(p)

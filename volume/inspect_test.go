@@ -138,7 +138,7 @@ func TestAPackageIsComparedWithTheImagesOTP(t *testing.T) {
 				must(t, err)
 				return
 			}
-			if refusal := refusedWith(t, err, NeedsImage); !strings.Contains(refusal.Error(), "it needs kernel-8.5.3, the image has kernel-8.5") {
+			if refusal := refusedWith(t, err, NeedsImage); !strings.Contains(refusal.Error(), "it needs a new image, with kernel-8.5.3: this one has kernel-8.5") {
 				t.Error(refusal)
 			}
 		})

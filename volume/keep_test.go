@@ -1,11 +1,14 @@
 package volume
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -174,6 +177,37 @@ func TestRecoverGoesOnBehindWhatItCannotMove(t *testing.T) {
 	}
 }
 
+// TestRecoverLeavesAloneWhatIsUnderWay: an upgrade tidies up after the one before it while the keeper restores the release that
+// is to boot in the place of another one, and counts boots.
+func TestRecoverLeavesAloneWhatIsUnderWay(t *testing.T) {
+	v := seeded(t)
+	content := pack(t, thin("1.0.0"))
+	over := make(chan struct{})
+	var tidying sync.WaitGroup
+	tidying.Go(func() {
+		for done := false; !done; {
+			if report, err := v.Recover(); err != nil || len(report) > 0 {
+				t.Errorf("it found %q, %v", report, err)
+			}
+			select {
+			case <-over:
+				done = true
+			default:
+			}
+		}
+	})
+	defer tidying.Wait()
+	defer close(over)
+	for range 50 {
+		must(t, os.Remove(v.Path("releases/1.0.0/start.boot")))
+		_, err := v.Receive(t.Context(), bytes.NewReader(content), nil)
+		must(t, err)
+		_, err = v.Repair("1.0.0")
+		must(t, err)
+		must(t, v.CountBoot("1.0.0", time.Now()))
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -193,7 +227,7 @@ func TestLinkFollowsTheImage(t *testing.T) {
 	must(t, os.Rename(newer.OTPRoot+"/lib/kernel-8.5.3", newer.OTPRoot+"/lib/kernel-9.1"))
 	err := v.Link(newer, "1.0.0")
 	refusal := refusedWith(t, err, NeedsImage)
-	want := "cannot use demo 1.0.0: it needs kernel-8.5.3, the image has kernel-9.1: only another image can run it"
+	want := "cannot use demo 1.0.0: it needs a new image, with kernel-8.5.3: this one has kernel-9.1"
 	if refusal.Error() != want {
 		t.Errorf("got  %v\nwant %s", refusal, want)
 	}
@@ -203,7 +237,7 @@ func TestPackageThatNeedsAnotherOTPIsRefusedBeforeItIsPublished(t *testing.T) {
 	v := open(t, t.TempDir())
 	_, err := stage(t, v, thin("1.0.0")).Publish(Image{})
 	refusal := refusedWith(t, err, NeedsImage)
-	if want := "it needs erts-13.1.5, the image has no OTP"; !strings.Contains(refusal.Error(), want) {
+	if want := "it needs a new image, with erts-13.1.5: this one has no OTP"; !strings.Contains(refusal.Error(), want) {
 		t.Error(refusal)
 	}
 	if found := names(t, v, libDir); len(found) > 0 {

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"time"
 )
 
 // operation is what is crashed: where it begins, and what it does.
@@ -29,6 +30,7 @@ var operations = []operation{
 	{"restore all", damagedAll, (*run).repair},
 	{"unpack", seededVolume, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
 	{"unpack over debris", withDebris, func(r *run) error { return r.unpack("1.1.0", opTo("1.1.0")) }},
+	{"want for later", unpacked, func(r *run) error { return r.v.Want() }},
 	{"advance and commit", unpacked, func(r *run) error { return r.commit("1.1.0") }},
 	{"abort", unpacked, func(r *run) error { return r.takeBack("1.0.0", "1.1.0") }},
 	{"rollback", upgraded, func(r *run) error {
@@ -55,7 +57,7 @@ var operations = []operation{
 		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))
 	}},
 	{"seed", blank, (*run).startOnce},
-	{"count a boot", upgraded, func(r *run) error { return errors.Join(r.v.CountBoot("1.1.0"), r.history()) }},
+	{"count a boot", upgraded, func(r *run) error { return errors.Join(r.v.CountBoot("1.1.0", time.Now()), r.history()) }},
 	{"discount a boot", counted, func(r *run) error { return r.v.DiscountBoot("1.1.0") }},
 	{"prove", counted, func(r *run) error { return r.v.Prove("1.1.0") }},
 	{"quarantine", spent, (*run).giveUp},
@@ -88,10 +90,10 @@ func unpacked(r *run) error { return errors.Join(r.startOnce(), r.unpack("1.1.0"
 
 func upgraded(r *run) error { return errors.Join(r.startOnce(), r.upgrade("1.0.0", "1.1.0")) }
 
-func counted(r *run) error { return errors.Join(upgraded(r), r.v.CountBoot("1.1.0")) }
+func counted(r *run) error { return errors.Join(upgraded(r), r.v.CountBoot("1.1.0", time.Now())) }
 
 func spent(r *run) error {
-	return errors.Join(counted(r), r.v.CountBoot("1.1.0"), r.v.CountBoot("1.1.0"))
+	return errors.Join(counted(r), r.v.CountBoot("1.1.0", time.Now()), r.v.CountBoot("1.1.0", time.Now()))
 }
 
 func quarantined(r *run) error { return errors.Join(spent(r), r.startOnce()) }

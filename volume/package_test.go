@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -52,6 +53,19 @@ func TestUnusableReleasesAreRefusedWithTheirOwnCode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, v, pack(t, test.members), test.want) })
 	}
+}
+
+func TestABootScriptThatIsNamedForTheReleaseIsPlacedWhereItIsLookedFor(t *testing.T) {
+	v := open(t, t.TempDir())
+	r, err := stage(t, v, append(without("start.boot", thin("1.0.0")), file("releases/1.0.0/demo.boot", "boot"))).Publish(image(t))
+	must(t, err)
+	if content, err := os.ReadFile(v.Path("releases/1.0.0/start.boot")); string(content) != "boot" {
+		t.Errorf("start.boot holds %q, %v", content, err)
+	}
+	if _, err := os.Stat(v.Path("releases/1.0.0/demo.boot")); err == nil {
+		t.Error("demo.boot is still there")
+	}
+	must(t, v.Verify(r.Version))
 }
 
 func TestHostileEntriesAreRefused(t *testing.T) {

@@ -79,8 +79,8 @@ func (r *run) checkStarted() error {
 		return errors.New("the records of OTP are not derived")
 	}
 	for version, release := range r.v.st.Releases {
-		if release.Permanent.IsZero() {
-			return fmt.Errorf("%s is recorded, and never was permanent", version)
+		if release.Unborn() {
+			return fmt.Errorf("%s is recorded, never was permanent, and nobody wants it", version)
 		}
 	}
 	if want, got := r.v.expectedNames(), r.disk.list(); !slices.Equal(want, got) {

@@ -18,8 +18,8 @@ func (s *Staged) Publish(image Image) (Release, error) {
 	if existing, known := v.State().Releases[s.Release.Version]; known {
 		return existing, errors.Join(s.sameAs(existing), s.Discard())
 	}
-	if err := s.checkParts(image); err != nil {
-		return Release{}, about(s.Release.title(), err)
+	if err := s.FitsImage(image); err != nil {
+		return Release{}, err
 	}
 	moves, err := s.planMoves()
 	if err != nil {

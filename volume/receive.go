@@ -24,6 +24,8 @@ type Package struct {
 // It ends at the first read after ctx has ended. Bytes and name are durable when a release is recorded that came from
 // them, and count for nothing before; where they take the place of those that are kept already, they are so before that.
 func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes int64)) (Package, error) {
+	v.coming.RLock()
+	defer v.coming.RUnlock()
 	s := v.step("keep the package")
 	part := v.agentPath("packages", v.newID()+partSuffix)
 	f, err := s.Create(s.name, part, 0o600)

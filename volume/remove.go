@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,10 +22,7 @@ func (v *Volume) Remove(version string) error {
 		if why := s.keeps(version); why != "" {
 			return fmt.Errorf("it is %s", why)
 		}
-		delete(s.Releases, version)
-		if version == s.Previous {
-			s.Previous = ""
-		}
+		s.forget(version)
 		if !r.Permanent.IsZero() {
 			s.rememberRemoved(r.Package)
 		}
@@ -41,6 +39,17 @@ func (v *Volume) Remove(version string) error {
 	return nil
 }
 
+// forget takes a release out of the state. What led to it, or over it, leads nowhere any more.
+func (s *State) forget(version string) {
+	delete(s.Releases, version)
+	if version == s.Previous {
+		s.Previous, s.Via = "", nil
+	}
+	if version == s.Left {
+		s.Left = ""
+	}
+}
+
 // keeps tells why a version must stay; "" when nothing speaks for it.
 func (s State) keeps(version string) string {
 	switch {
@@ -48,7 +57,9 @@ func (s State) keeps(version string) string {
 		return "the release that boots"
 	case version == s.RollbackTarget():
 		return "where a rollback leads"
-	case s.Operation != nil && (version == s.Operation.To || version == s.Operation.From):
+	case s.OnTheWayBack(version):
+		return "on the way of a rollback"
+	case s.Operation != nil && (version == s.Operation.To || version == s.Operation.From || slices.Contains(s.Operation.Via, version)):
 		return "part of the " + s.Operation.Kind + " under way"
 	}
 	return ""
@@ -88,8 +99,10 @@ func (v *Volume) collect() ([]string, error) {
 // Recover takes away what a crash left half done: stages, trash, packages that were not received completely
 // or lead to no release, releases that were given up before they ever booted, and trees that belong to none. Each line
 // of the report is one thing that was found. What can be done is done, whatever else fails. What to boot is not decided
-// here. It must not run beside a Receive or a Stage.
+// here. It waits for a Receive and a Repair that are under way, and must not run beside a Stage.
 func (v *Volume) Recover() (report []string, err error) {
+	v.coming.Lock()
+	defer v.coming.Unlock()
 	v.work.Lock()
 	defer v.work.Unlock()
 	var errs []error
@@ -113,7 +126,7 @@ func (v *Volume) forgetUnborn() ([]string, error) {
 	var unborn []string
 	s := v.State()
 	for version, r := range s.Releases {
-		if r.Permanent.IsZero() && s.keeps(version) == "" {
+		if r.Unborn() && s.keeps(version) == "" {
 			unborn = append(unborn, version)
 		}
 	}
@@ -122,10 +135,7 @@ func (v *Volume) forgetUnborn() ([]string, error) {
 	}
 	return nil, v.update(func(s *State) error {
 		for _, version := range unborn {
-			delete(s.Releases, version)
-			if version == s.Previous {
-				s.Previous = ""
-			}
+			s.forget(version)
 		}
 		return nil
 	})
@@ -164,8 +174,11 @@ func (v *Volume) dropPackages() ([]string, error) {
 	return dropped, nil
 }
 
-// dropTemporaries deletes what an interrupted replaceFile left. Nobody needs to hear of it.
+// dropTemporaries deletes what an interrupted replaceFile left, and not what the state is being written to. Nobody needs to
+// hear of it.
 func (v *Volume) dropTemporaries() ([]string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for _, dir := range []string{v.root, v.agentPath(), v.Path(releaseDir), v.Path(libDir)} {
 		names, err := directoryNames(v.disk, dir)
 		if err != nil {

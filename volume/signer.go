@@ -11,23 +11,29 @@ type Signer struct {
 //
 //	1  the first
 //	2  Release.Signer, Removed
-//	3  Release.Unproven, Release.Boots, Failure.Boots, Failure.Package
+//	3  Release.Unproven, Boots, FirstBoot and LastBoot, Failure.Boots, Failure.Package
+//	4  Via, Left, Operation.Via, Release.Wanted
 func (s State) least() int {
+	if s.Left != "" || len(s.Via) > 0 || s.Operation != nil && len(s.Operation.Via) > 0 {
+		return 4
+	}
 	least := 1
 	if len(s.Removed) > 0 {
 		least = 2
 	}
 	for _, r := range s.Releases {
 		switch {
+		case r.Wanted:
+			return 4
 		case r.Unproven:
-			return 3
+			least = 3
 		case r.Signer != (Signer{}):
-			least = 2
+			least = max(least, 2)
 		}
 	}
 	for _, f := range s.Failed {
 		if f.Package != "" {
-			return 3
+			least = max(least, 3)
 		}
 	}
 	return least

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 )
 
 // receive, publish and the rest are what the agent does with the volume in an upgrade (agent/upgrade).
@@ -116,7 +117,7 @@ func (r *run) start() (string, error) {
 		return "", err
 	}
 	r.damaged = r.damaged && (r.failed || r.v.wholeAll() != nil)
-	return boots, errors.Join(v.CountBoot(boots), r.history(), v.Derive(boots))
+	return boots, errors.Join(v.CountBoot(boots, time.Now()), r.history(), v.Derive(boots))
 }
 
 // attempts is after how many boots an unproven release is given up.
@@ -155,7 +156,7 @@ func (r *run) settle() error {
 	if err := r.v.Abort(failure); err != nil {
 		return err
 	}
-	if to, there := r.v.State().Releases[op.To]; there && to.Permanent.IsZero() {
+	if to, there := r.v.State().Releases[op.To]; there && to.Unborn() {
 		return r.v.Remove(op.To)
 	}
 	return nil

@@ -9,7 +9,10 @@ import (
 )
 
 // schema is the newest version of state.json that this code writes; it reads no newer one.
-const schema = 3
+const schema = 4
+
+// KindRollback is the kind of an operation that leaves what it comes from behind: State.Left.
+const KindRollback = "rollback"
 
 // PhaseCommitted is the phase of an operation from its commit to its Finish. Before it a crash boots
 // Operation.From, from it on Operation.To; the other phases are the caller's words.
@@ -35,6 +38,8 @@ type State struct {
 	Generation uint64             `json:"generation"`         // counts the writes
 	Current    string             `json:"current,omitempty"`  // the version that boots
 	Previous   string             `json:"previous,omitempty"` // the one before it, for a rollback
+	Via        []string           `json:"via,omitempty"`      // releases over which the upgrade from Previous went, and the rollback goes
+	Left       string             `json:"left,omitempty"`     // what the last rollback left: no rollback leads there unless it is named
 	Operation  *Operation         `json:"operation,omitempty"`
 	Releases   map[string]Release `json:"releases"`          // by version
 	Failed     map[string]Failure `json:"failed"`            // by version: why it was given up
@@ -55,11 +60,16 @@ type Release struct {
 	Unpacked time.Time `json:"unpacked"`
 	// Permanent is when it last became what boots; zero when it never was.
 	Permanent time.Time `json:"permanent,omitzero"`
+	// Wanted is set where somebody had it unpacked, and nothing else: it stays, though it never was permanent.
+	Wanted bool `json:"wanted,omitempty"`
 	// Signer is who signed its package, where that had to be known.
 	Signer Signer `json:"signer,omitzero"`
 	// Unproven is set from when it first becomes what boots until it has run well after a boot of its own.
 	Unproven bool `json:"unproven,omitempty"`
 	Boots    int  `json:"boots,omitempty"` // of the current release, while it is unproven
+	// FirstBoot and LastBoot are when the first and the last of these boots began.
+	FirstBoot time.Time `json:"first_boot,omitzero"`
+	LastBoot  time.Time `json:"last_boot,omitzero"`
 }
 
 // Lib is one application of a release.
@@ -82,9 +92,10 @@ func (l Lib) dir() string { return libDir + "/" + l.App + "-" + l.Version }
 // Operation is the one change that is under way.
 type Operation struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"` // upgrade, rollback, restart or seed
+	Kind    string    `json:"kind"` // upgrade, install, rollback or unpack
 	From    string    `json:"from"`
 	To      string    `json:"to"`
+	Via     []string  `json:"via,omitempty"` // releases on the way from one to the other
 	Phase   string    `json:"phase"`
 	Started time.Time `json:"started"`
 }
@@ -101,6 +112,9 @@ type Failure struct {
 
 func (r Release) title() string { return r.Name + " " + r.Version }
 
+// Unborn says that only an operation keeps the release: it never was permanent, and nobody wants it for later.
+func (r Release) Unborn() bool { return r.Permanent.IsZero() && !r.Wanted }
+
 // needs lists the trees that the release uses, whoever brought them.
 func (r Release) needs() []string {
 	trees := append([]string{releaseDir + "/" + r.Version, "erts-" + r.ERTS}, r.Own...)
@@ -113,8 +127,10 @@ func (r Release) needs() []string {
 func (s State) clone() State {
 	if s.Operation != nil {
 		op := *s.Operation
+		op.Via = slices.Clone(op.Via)
 		s.Operation = &op
 	}
+	s.Via = slices.Clone(s.Via)
 	s.Seeds, s.Removed = slices.Clone(s.Seeds), slices.Clone(s.Removed)
 	s.Failed = maps.Clone(s.Failed)
 	s.Releases = maps.Clone(s.Releases)
@@ -167,12 +183,17 @@ func (v *Volume) Advance(phase string) error {
 // rest is done after a crash as well. A release that is proven was booted for the operation, and ran well.
 func (v *Volume) Commit(proven bool) error {
 	return v.uncommitted(func(s *State) {
-		s.activate(s.Operation.To)
+		op := s.Operation
+		returns := op.To == s.Left
+		s.activate(op.To)
 		if proven {
-			s.prove(s.Operation.To)
+			s.prove(op.To)
 		}
-		s.Previous = s.Operation.From // what ran, also where that was not what should have booted
-		s.Operation.Phase = PhaseCommitted
+		s.Previous, s.Via = op.From, op.Via // what ran, also where that was not what should have booted
+		if op.Kind == KindRollback && !returns {
+			s.Left = op.From
+		}
+		op.Phase = PhaseCommitted
 	})
 }
 
@@ -184,6 +205,17 @@ func (v *Volume) Finish() error {
 		}
 		s.Operation = nil
 		return nil
+	})
+}
+
+// Want ends an operation that was to unpack its target and no more: the release stays, as somebody wants it for later.
+func (v *Volume) Want() error {
+	return v.uncommitted(func(s *State) {
+		if r, there := s.Releases[s.Operation.To]; there && r.Permanent.IsZero() {
+			r.Wanted = true
+			s.Releases[r.Version] = r
+		}
+		s.Operation = nil
 	})
 }
 
@@ -229,14 +261,16 @@ func (s *State) remember(seed string) {
 	}
 }
 
+// activate makes a release the one that boots. Where it was that already, what is known of the way to it stays true.
 func (s *State) activate(version string) {
 	if s.Current != version {
-		s.Previous = s.Current
+		s.Previous, s.Via, s.Left = s.Current, nil, ""
 	}
 	s.Current = version
 	r := s.Releases[version]
+	r.Wanted = false
 	r.Unproven = r.Unproven || r.Permanent.IsZero() || s.Quarantined(version)
-	r.Boots = 0
+	r.forgetBoots()
 	r.Permanent = time.Now().UTC()
 	s.Releases[version] = r
 	delete(s.Failed, version)

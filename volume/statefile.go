@@ -67,9 +67,9 @@ func decodeState(content []byte) (State, error) {
 // checksum finds what is damaged, not who wrote it.
 func (s State) check() error {
 	var names []string
-	optional := []string{s.Current, s.Previous}
+	optional := append([]string{s.Current, s.Previous, s.Left}, s.Via...)
 	if s.Operation != nil {
-		optional = append(optional, s.Operation.From, s.Operation.To)
+		optional = append(append(optional, s.Operation.From, s.Operation.To), s.Operation.Via...)
 	}
 	for version, r := range s.Releases {
 		if version != r.Version {

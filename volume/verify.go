@@ -58,6 +58,8 @@ func (v *Volume) Repair(version string) (damage, err error) {
 
 // restore replaces what differs from the kept package, and nothing else.
 func (v *Volume) restore(r Release) error {
+	v.coming.RLock()
+	defer v.coming.RUnlock()
 	info, err := v.disk.Stat(v.packagePath(r.Package))
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("its package is not kept on the volume")

@@ -33,8 +33,11 @@ type Volume struct {
 	disk disk
 	lock lock
 	work sync.Mutex // one change of the trees at a time
-	mu   sync.Mutex // guards state
-	st   State
+	// coming is held while there is something that no record names yet and that looks like debris: a package that is being
+	// received, a stage from which a release is restored. Recover has it alone. It is taken before work.
+	coming sync.RWMutex
+	mu     sync.Mutex // guards state
+	st     State
 
 	unsure bool // a state that was refused may be on the disk
 

@@ -5,6 +5,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -35,8 +36,10 @@ const (
 	Committed Outcome = "committed" // the new release runs and is permanent
 	Refused   Outcome = "refused"   // nothing was changed: the request cannot be done
 	Aborted   Outcome = "aborted"   // stopped before the installation; the old release runs on
-	Reverted  Outcome = "reverted"  // installed or half installed, then taken back; the old release runs
+	Reverted  Outcome = "reverted"  // installed or half installed, then taken back; the old release runs. Without an error it was asked for
 	Broken    Outcome = "broken"    // the node runs neither release; see the error
+	Probation Outcome = "probation" // the new release runs until somebody commits it or takes it back; see CommitBy
+	Unpacked  Outcome = "unpacked"  // it is on the volume, as was asked for, and nothing was installed
 
 	// Interrupted is an installation in the middle of which the agent was told to stop; its next start boots the old
 	// release, and ends the attempt as Reverted.
@@ -54,7 +57,17 @@ type Result struct {
 	Restart  bool          `json:"restart"`            // the node was restarted on the way
 	Duration time.Duration `json:"duration_ns"`        // whole upgrade, receiving included
 	Warnings []string      `json:"warnings,omitempty"` // true now, and worth knowing
-	Error    *Error        `json:"error,omitempty"`    // why it is not Committed
+	Via      []string      `json:"via,omitempty"`      // releases on the way from one to the other
+	CommitBy time.Time     `json:"commit_by,omitzero"` // of Probation: when the old release is brought back
+	Error    *Error        `json:"error,omitempty"`    // why it is not as was asked for
+}
+
+// Way tells what it was before, and over which releases it went.
+func (r Result) Way() string {
+	if len(r.Via) == 0 {
+		return "was " + r.From
+	}
+	return "was " + r.From + ", over " + strings.Join(r.Via, ", ")
 }
 
 // Error is how every failure is told over the socket.
@@ -85,6 +98,8 @@ const (
 	CodeStopping     = "stopping"
 	CodeTimeout      = "timeout"
 	CodeBadRPC       = "badrpc"    // the called function failed in the node
+	CodeException    = "exception" // an expression failed in the node
+	CodeSyntax       = "syntax"    // expressions that cannot be evaluated
 	CodeTooLarge     = "too-large" // of a package, and of what a called function returned
 
 	CodeNoSuchRelease    = "no-such-release"   // it is not on the volume
@@ -92,6 +107,8 @@ const (
 	CodeReleasePermanent = "release-permanent" // it is what boots
 	CodeRollbackTarget   = "rollback-target"   // a rollback leads there
 	CodeRecordDrift      = "record-drift"      // release_handler believes something else
+	CodeRollbackPath     = "rollback-path"     // a rollback leads over it
+	CodeNotOnProbation   = "not-on-probation"  // there is nothing to commit
 )
 
 // Status answers GET /v1/status.
@@ -156,18 +173,32 @@ type Boot struct {
 
 // Upgrade is one that is under way.
 type Upgrade struct {
-	ID    string `json:"id"`
-	State string `json:"state"`
-	From  string `json:"from"`
-	To    string `json:"to,omitempty"`
+	ID    string   `json:"id"`
+	State string   `json:"state"`
+	From  string   `json:"from"`
+	To    string   `json:"to,omitempty"`
+	Via   []string `json:"via,omitempty"` // releases on the way from one to the other
+	// CommitBy is set while the new release waits to be committed: when the old one is brought back instead.
+	CommitBy time.Time `json:"commit_by,omitzero"`
 }
+
+// Waits says that nothing is done, but what is asked for: a commit, or the way back.
+func (u Upgrade) Waits() bool { return !u.CommitBy.IsZero() }
 
 // String is what an operator reads of it.
 func (u Upgrade) String() string {
 	if u.To == "" {
 		return fmt.Sprintf("%s from %s is under way: %s, its package is coming", u.ID, u.From, u.State)
 	}
-	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, u.To, u.State)
+	to := u.To
+	if len(u.Via) > 0 {
+		to += " over " + strings.Join(u.Via, ", ")
+	}
+	if u.Waits() {
+		return fmt.Sprintf("%s from %s to %s waits until %s UTC: agent commit makes %s permanent, agent rollback takes it back",
+			u.ID, u.From, to, u.CommitBy.UTC().Format(time.DateTime), u.To)
+	}
+	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, to, u.State)
 }
 
 // Agent is the agent itself.
@@ -201,23 +232,11 @@ type Removed struct {
 	Bytes   int64  `json:"bytes"` // that are free again
 }
 
-// RPCRequest asks the node to evaluate Module:Function(Args...). Args is Erlang text: a list of terms.
-type RPCRequest struct {
-	Module   string        `json:"module"`
-	Function string        `json:"function"`
-	Args     string        `json:"args"`
-	Timeout  time.Duration `json:"timeout_ns,omitempty"`
-}
-
-// RPCReply is the result as Erlang text.
-type RPCReply struct {
-	Result string `json:"result"`
-}
-
 // SignatureHeader carries UpgradeRequest.Signature, in base64.
 const SignatureHeader = "Agent-Signature"
 
-// UpgradeRequest goes with a package as the body, in the query of POST /v1/upgrade; the signature in a header.
+// UpgradeRequest goes with a package as the body, in the query of POST /v1/upgrade; the signature in a header. So it does with
+// POST /v1/unpack, where nothing is installed and what is said about that does not count.
 type UpgradeRequest struct {
 	Name    string // of the package, for messages
 	Size    int64  // bytes, or 0 where it is not known beforehand
@@ -227,7 +246,30 @@ type UpgradeRequest struct {
 	Signature string
 	// AllowDowngrade lets the package be of an older version than what runs, where that is refused else.
 	AllowDowngrade bool
-	Settle         *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
+	// Derived lets the agent make the relup that the package lacks.
+	Derived bool
+	Settle  *time.Duration // how long the new release is watched before it is made permanent; nil: the agent's setting
+	Hold
+}
+
+// Hold has a new release wait for somebody to commit it.
+type Hold struct {
+	NoCommit     bool          `json:"no_commit,omitempty"`
+	CommitWithin time.Duration `json:"commit_within_ns,omitempty"` // the old release is brought back then; 0: the agent's setting
+}
+
+// InstallRequest is the body of POST /v1/install.
+type InstallRequest struct {
+	Version string `json:"version"`
+	Restart bool   `json:"restart,omitempty"` // restart the node where there is no way in service
+	// Settle is as in UpgradeRequest.
+	Settle *time.Duration `json:"settle_ns,omitempty"`
+	Hold
+}
+
+// CommitRequest is the body of POST /v1/commit.
+type CommitRequest struct {
+	Version string `json:"version,omitempty"` // empty: whatever is on probation
 }
 
 // RollbackRequest is the body of POST /v1/rollback.

@@ -68,12 +68,6 @@ func (c *Client) Remove(ctx context.Context, version string) (Removed, error) {
 	return decode[Removed](c.do(r))
 }
 
-// RPC evaluates a function in the node. A *Error with CodeBadRPC carries the exception as Erlang text.
-func (c *Client) RPC(ctx context.Context, req RPCRequest) (string, error) {
-	reply, err := call[RPCReply](ctx, c, "/v1/rpc", req)
-	return reply.Result, err
-}
-
 // Stop asks for an orderly end of node and agent. It returns when the agent has accepted to stop.
 func (c *Client) Stop(ctx context.Context) error {
 	_, err := call[struct{}](ctx, c, "/v1/stop", struct{}{})
@@ -84,20 +78,67 @@ func (c *Client) Stop(ctx context.Context) error {
 // An error means that the outcome is not known from the answer: ask Status. Where the agent refused to begin,
 // it is an *Error.
 func (c *Client) Upgrade(ctx context.Context, req UpgradeRequest, pkg io.Reader, on func(Event)) (Result, error) {
-	query := url.Values{"name": {req.Name}}
-	if req.SHA256 != "" {
-		query.Set("sha256", req.SHA256)
+	return c.send(ctx, "/v1/upgrade", req, pkg, on)
+}
+
+// Unpack sends a package whose release is to be on the volume, and no more; its end is followed as Upgrade does.
+func (c *Client) Unpack(ctx context.Context, req UpgradeRequest, pkg io.Reader, on func(Event)) (Result, error) {
+	return c.send(ctx, "/v1/unpack", req, pkg, on)
+}
+
+// Install goes to a release on the volume and follows it to its end, as Upgrade does.
+func (c *Client) Install(ctx context.Context, req InstallRequest, on func(Event)) (Result, error) {
+	return c.ask(ctx, "/v1/install", req, on)
+}
+
+// Commit makes what is on probation permanent and follows that to its end, as Upgrade does.
+func (c *Client) Commit(ctx context.Context, req CommitRequest, on func(Event)) (Result, error) {
+	return c.ask(ctx, "/v1/commit", req, on)
+}
+
+// Rollback goes back to an older release on the volume and follows it to its end, as Upgrade does. What is on probation is
+// taken back.
+func (c *Client) Rollback(ctx context.Context, req RollbackRequest, on func(Event)) (Result, error) {
+	return c.ask(ctx, "/v1/rollback", req, on)
+}
+
+func (c *Client) ask(ctx context.Context, path string, req any, on func(Event)) (Result, error) {
+	r, err := c.post(ctx, path, req)
+	if err != nil {
+		return Result{}, err
 	}
-	if req.Restart {
+	return c.follow(r, on)
+}
+
+// query is what goes with a package.
+func (r UpgradeRequest) query() string {
+	query := url.Values{"name": {r.Name}}
+	if r.SHA256 != "" {
+		query.Set("sha256", r.SHA256)
+	}
+	if r.Restart {
 		query.Set("restart", "true")
 	}
-	if req.Settle != nil {
-		query.Set("settle", req.Settle.String())
+	if r.Settle != nil {
+		query.Set("settle", r.Settle.String())
 	}
-	if req.AllowDowngrade {
+	if r.Derived {
+		query.Set("derived", "true")
+	}
+	if r.AllowDowngrade {
 		query.Set("allow_downgrade", "true")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url("/v1/upgrade?"+query.Encode()), io.NopCloser(pkg))
+	if r.NoCommit {
+		query.Set("no_commit", "true")
+	}
+	if r.CommitWithin != 0 {
+		query.Set("commit_within", r.CommitWithin.String())
+	}
+	return query.Encode()
+}
+
+func (c *Client) send(ctx context.Context, path string, req UpgradeRequest, pkg io.Reader, on func(Event)) (Result, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path+"?"+req.query()), io.NopCloser(pkg))
 	if err != nil {
 		return Result{}, err
 	}
@@ -109,15 +150,6 @@ func (c *Client) Upgrade(ctx context.Context, req UpgradeRequest, pkg io.Reader,
 	}
 	r.Header.Set("Content-Type", "application/gzip")
 	r.Header.Set("Expect", "100-continue")
-	return c.follow(r, on)
-}
-
-// Rollback goes back to an older release on the volume and follows it to its end, as Upgrade does.
-func (c *Client) Rollback(ctx context.Context, req RollbackRequest, on func(Event)) (Result, error) {
-	r, err := c.post(ctx, "/v1/rollback", req)
-	if err != nil {
-		return Result{}, err
-	}
 	return c.follow(r, on)
 }
 

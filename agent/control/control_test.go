@@ -1,7 +1,6 @@
 package control_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -26,7 +25,8 @@ import (
 type fake struct {
 	status  api.Status
 	upgrade func(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
-	rpc     func(api.RPCRequest) (string, error)
+	rpc     func(api.RPCRequest, control.Transcript) error
+	eval    func(api.EvalRequest, control.Transcript) error
 	stopped chan struct{}
 }
 
@@ -46,10 +46,35 @@ func (f *fake) Remove(_ context.Context, version string) (api.Removed, error) {
 	return api.Removed{Name: "demo", Version: version, Bytes: 7}, nil
 }
 
-func (f *fake) RPC(_ context.Context, req api.RPCRequest) (string, error) { return f.rpc(req) }
+func (f *fake) RPC(_ context.Context, req api.RPCRequest, to control.Transcript) error {
+	return f.rpc(req, to)
+}
+
+func (f *fake) Eval(_ context.Context, req api.EvalRequest, to control.Transcript) error {
+	return f.eval(req, to)
+}
+
+func (f *fake) Remote(context.Context) (api.Remote, error) { return api.Remote{Node: "demo@127.0.0.1"}, nil }
 
 func (f *fake) Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
 	return f.upgrade(ctx, req, pkg, on)
+}
+
+func (f *fake) Unpack(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	return f.upgrade(ctx, req, pkg, on)
+}
+
+func (f *fake) Install(_ context.Context, req api.InstallRequest, on func(api.Event)) error {
+	on(api.Event{Kind: "install.probation", Result: &api.Result{Outcome: api.Probation, To: req.Version}})
+	return nil
+}
+
+func (f *fake) Commit(_ context.Context, req api.CommitRequest, on func(api.Event)) error {
+	if req.Version == "0.9.0" {
+		return &api.Error{Code: api.CodeNotOnProbation, Message: "cannot commit 0.9.0"}
+	}
+	on(api.Event{Kind: "upgrade.committed", Result: &api.Result{Outcome: api.Committed, To: req.Version}})
+	return nil
 }
 
 func (f *fake) Rollback(_ context.Context, req api.RollbackRequest, on func(api.Event)) error {
@@ -176,86 +201,19 @@ func TestAnUpgradeOutlivesItsCaller(t *testing.T) {
 
 func TestErrorsArriveWithCodeHintAndState(t *testing.T) {
 	want := &api.Error{Code: api.CodeBadRPC, Message: "cannot call m:f", Hint: "try g", State: "the node runs"}
-	f := &fake{rpc: func(api.RPCRequest) (string, error) { return "", want }}
-	_, err := api.NewClient(serve(t, own(), f)).RPC(t.Context(), api.RPCRequest{Module: "m", Function: "f"})
+	f := &fake{rpc: func(api.RPCRequest, control.Transcript) error { return want }}
+	err := api.NewClient(serve(t, own(), f)).RPC(t.Context(), api.RPCRequest{Module: "m", Function: "f"}, io.Discard)
 	var got *api.Error
 	if !errors.As(err, &got) || !cmp.Equal(want, got) {
 		t.Errorf("got %+v", err)
 	}
 }
 
-func TestLargeResultsAreSentOneByOneAndFewMayWait(t *testing.T) {
-	const size, fit, more = 2 << 20, 4, 2
-	f := &fake{rpc: func(api.RPCRequest) (string, error) { return strings.Repeat("<", size), nil }}
-	socket := serve(t, own(), f)
-	begun := make(chan *started)
-	for range fit + more {
-		go func() { begun <- ask(t, socket) }()
-	}
-	// Nobody reads on yet. One is being sent, three wait, and two are refused.
-	var sent *started
-	for range more + 1 {
-		if s := <-begun; strings.Contains(s.status, " 200 ") && sent == nil {
-			sent = s
-		} else if !strings.Contains(s.status, " 422 ") {
-			t.Errorf("got %s", s.status)
-		}
-	}
-	for i := range fit {
-		if i > 0 {
-			sent = <-begun
-		}
-		if got := sent.rest(t); len(got) < size || len(got) > size+100 {
-			t.Errorf("got %d bytes: %.100s", len(got), got)
-		}
-	}
-}
-
-// started is an answer of which the status is read.
-type started struct {
-	status string
-	in     *bufio.Reader
-}
-
-// ask is a client that calls a function, and reads the status.
-func ask(t *testing.T, socket string) *started {
-	c, err := new(net.Dialer).DialContext(t.Context(), "unix", socket)
-	if err != nil {
-		t.Error(err)
-		return &started{}
-	}
-	t.Cleanup(func() { c.Close() })
-	io.WriteString(c, "POST /v1/rpc HTTP/1.1\r\nHost: agent\r\nContent-Length: 2\r\n\r\n{}")
-	in := bufio.NewReader(c)
-	status, err := in.ReadString('\n')
-	if err != nil {
-		t.Error(err)
-	}
-	return &started{status, in}
-}
-
-// rest is the body.
-func (s *started) rest(t *testing.T) []byte {
-	if s == nil || s.in == nil {
-		t.Fatal("there is no answer")
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader(s.status), s.in)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Error(err)
-	}
-	return text
-}
-
 func TestAPanicIsAnAnswerNotAnEnd(t *testing.T) {
-	var nothing *api.RPCReply
-	f := &fake{rpc: func(api.RPCRequest) (string, error) { return nothing.Result, nil }}
+	var nothing *api.Error
+	f := &fake{rpc: func(api.RPCRequest, control.Transcript) error { return errors.New(nothing.Code) }}
 	c := api.NewClient(serve(t, own(), f))
-	if _, err := c.RPC(t.Context(), api.RPCRequest{}); err == nil {
+	if err := c.RPC(t.Context(), api.RPCRequest{}, io.Discard); err == nil {
 		t.Error("the panic was answered with a result")
 	}
 	if _, err := c.Status(t.Context()); err != nil {
@@ -397,6 +355,7 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	settle := 3 * time.Second
 	want := api.UpgradeRequest{
 		Name: "demo 1.1.0.tar.gz", Size: 7, SHA256: "abc", Settle: &settle, AllowDowngrade: true,
+		Hold:      api.Hold{NoCommit: true, CommitWithin: time.Minute},
 		Signature: "untrusted comment: x\nRWR…\ntrusted comment: y\nU5P…\n",
 	}
 	var got api.UpgradeRequest
@@ -410,6 +369,23 @@ func TestTheRequestArrivesAsItWasMade(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-sent +received):\n%s", diff)
+	}
+}
+
+func TestAReleaseOnTheVolumeIsInstalledAndCommitted(t *testing.T) {
+	c := api.NewClient(serve(t, own(), &fake{}))
+	none := func(api.Event) {}
+	installed, err := c.Install(t.Context(), api.InstallRequest{Version: "1.1.0", Hold: api.Hold{NoCommit: true, CommitWithin: time.Minute}}, none)
+	if err != nil || installed.Outcome != api.Probation || installed.To != "1.1.0" {
+		t.Errorf("%+v, %v", installed, err)
+	}
+	committed, err := c.Commit(t.Context(), api.CommitRequest{Version: "1.1.0"}, none)
+	if err != nil || committed.Outcome != api.Committed || committed.To != "1.1.0" {
+		t.Errorf("%+v, %v", committed, err)
+	}
+	_, err = c.Commit(t.Context(), api.CommitRequest{Version: "0.9.0"}, none)
+	if e := new(api.Error); !errors.As(err, &e) || e.Code != api.CodeNotOnProbation {
+		t.Error(err)
 	}
 }
 

@@ -102,7 +102,8 @@ func holdOn(socket string) error {
 func ready() *fake {
 	return &fake{
 		status: api.Status{Node: api.Node{State: api.NodeRunning}}, stopped: make(chan struct{}),
-		rpc: func(api.RPCRequest) (string, error) { return "ok", nil },
+		rpc:  func(api.RPCRequest, control.Transcript) error { return nil },
+		eval: func(api.EvalRequest, control.Transcript) error { return nil },
 		upgrade: func(_ context.Context, _ api.UpgradeRequest, _ io.Reader, on func(api.Event)) error {
 			on(api.Event{Kind: "upgrade.committed", Result: &api.Result{Outcome: api.Committed}})
 			return nil

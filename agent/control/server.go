@@ -7,16 +7,15 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -30,11 +29,16 @@ type Agent interface {
 	History(limit int) ([]api.Event, error)
 	Health(ctx context.Context) error // nil while the node runs and answers
 	Version() api.Version
-	RPC(ctx context.Context, req api.RPCRequest) (string, error)
+	RPC(ctx context.Context, req api.RPCRequest, to Transcript) error
+	Eval(ctx context.Context, req api.EvalRequest, to Transcript) error
+	Remote(ctx context.Context) (api.Remote, error)
 	Remove(ctx context.Context, version string) (api.Removed, error)
 	Stop()
-	// Upgrade and Rollback report to on; the last event has the result. An error means that they did not begin.
+	// What follows reports to on; the last event has the result. An error means that it did not begin.
 	Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
+	Unpack(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
+	Install(ctx context.Context, req api.InstallRequest, on func(api.Event)) error
+	Commit(ctx context.Context, req api.CommitRequest, on func(api.Event)) error
 	Rollback(ctx context.Context, req api.RollbackRequest, on func(api.Event)) error
 }
 
@@ -44,9 +48,7 @@ const (
 	idleTimeout   = time.Minute
 	writeTimeout  = 10 * time.Second       // for one event; a client that does not read is given up
 	stallTimeout  = time.Minute            // for the next uploadLeast bytes of a package
-	largeResult   = 1 << 20                // of a called function, bytes
-	maxWaiting    = 4                      // such results
-	largeTimeout  = time.Minute            // for one of them to be read
+	pauseTimeout  = 10 * time.Minute       // of who reads a result, or what an expression prints
 	healthTimeout = 3 * time.Second        // for the node's answer
 	lookInterval  = 5 * time.Second        // until a socket that was taken away is missed
 	closeTimeout  = 500 * time.Millisecond // for open streams, once the agent ends
@@ -55,7 +57,7 @@ const (
 // Serve answers requests on the socket until ctx is done, then gives open streams a moment to end. A socket whose name
 // was taken away is made anew.
 func Serve(ctx context.Context, l *Socket, policy Policy, agent Agent, log *slog.Logger) error {
-	s := &server{agent: agent, log: log, waiting: make(chan struct{}, maxWaiting)}
+	s := &server{agent: agent, log: log}
 	srv := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		ConnContext: withGuest, MaxHeaderBytes: 1 << 16,
@@ -121,10 +123,8 @@ func (s *server) replacement(ctx context.Context, l *Socket) *Socket {
 }
 
 type server struct {
-	agent   Agent
-	log     *slog.Logger
-	waiting chan struct{} // holds a token for each large result that is there
-	sending sync.Mutex    // of one of them
+	agent Agent
+	log   *slog.Logger
 }
 
 // route is one request that is answered. There is no other way in than this table: guard stands before all of it.
@@ -142,8 +142,13 @@ func (s *server) routes() []route {
 		{"GET /v1/health", s.health},
 		{"GET /v1/history", s.history},
 		{"POST /v1/rpc", s.rpc},
+		{"POST /v1/eval", s.eval},
+		{"POST /v1/remote", s.remote},
 		{"POST /v1/stop", s.stop},
 		{"POST /v1/upgrade", s.upgrade},
+		{"POST /v1/unpack", s.unpack},
+		{"POST /v1/install", s.install},
+		{"POST /v1/commit", s.commit},
 		{"POST /v1/rollback", s.rollback},
 		{"/", s.unknown},
 	}
@@ -195,42 +200,9 @@ func (s *server) history(w http.ResponseWriter, r *http.Request) {
 	respond(w, events, err)
 }
 
-func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
-	req, ok := read[api.RPCRequest](w, r)
-	if !ok {
-		return
-	}
-	result, err := s.agent.RPC(r.Context(), req)
-	if len(result) > largeResult {
-		s.respondLarge(w, result)
-		return
-	}
-	respond(w, api.RPCReply{Result: result}, err)
-}
-
 func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 	removed, err := s.agent.Remove(r.Context(), r.PathValue("version"))
 	respond(w, removed, err)
-}
-
-// respondLarge sends large results one after another, and lets only a few wait: PID 1 must not be the one that the
-// kernel ends for its memory.
-func (s *server) respondLarge(w http.ResponseWriter, result string) {
-	select {
-	case s.waiting <- struct{}{}:
-		defer func() { <-s.waiting }()
-	default:
-		fail(w, &api.Error{
-			Code: api.CodeTooLarge, Message: fmt.Sprintf("cannot answer: %d other results of more than %d bytes are being sent", maxWaiting, largeResult),
-			State: "the function was called", Hint: "ask for one large result at a time",
-		})
-		return
-	}
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(largeTimeout)); err == nil {
-		answer(w, api.RPCReply{Result: result})
-	}
 }
 
 func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
@@ -238,14 +210,19 @@ func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
 	answer(w, struct{}{})
 }
 
-func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
+func (s *server) upgrade(w http.ResponseWriter, r *http.Request) { take(w, r, s.agent.Upgrade) }
+
+func (s *server) unpack(w http.ResponseWriter, r *http.Request) { take(w, r, s.agent.Unpack) }
+
+// take is a request that comes with a package.
+func take(w http.ResponseWriter, r *http.Request, do func(context.Context, api.UpgradeRequest, io.Reader, func(api.Event)) error) {
 	req, err := upgradeRequest(r)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	out := newStream(w)
-	out.end(s.agent.Upgrade(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
+	out.end(do(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
 }
 
 func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
@@ -257,26 +234,19 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	case strings.ContainsFunc(req.Name, unprintable):
 		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read name=" + strconv.Quote(req.Name) + ": it has characters that are none of a name"}
 	}
-	if text := query.Get("restart"); text != "" {
-		restart, err := strconv.ParseBool(text)
-		if err != nil {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read restart=" + strconv.Quote(text) + ": it is neither true nor false"}
+	for name, into := range map[string]*bool{"restart": &req.Restart, "allow_downgrade": &req.AllowDowngrade, "no_commit": &req.NoCommit, "derived": &req.Derived} {
+		if e := readBool(query, name, into); e != nil {
+			return req, e
 		}
-		req.Restart = restart
 	}
-	if text := query.Get("settle"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read settle=" + strconv.Quote(text) + ": it is no duration such as 5s"}
+	if query.Get("settle") != "" {
+		req.Settle = new(time.Duration)
+		if e := readDuration(query, "settle", req.Settle); e != nil {
+			return req, e
 		}
-		req.Settle = &d
 	}
-	if text := query.Get("allow_downgrade"); text != "" {
-		allow, err := strconv.ParseBool(text)
-		if err != nil {
-			return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read allow_downgrade=" + strconv.Quote(text) + ": it is neither true nor false"}
-		}
-		req.AllowDowngrade = allow
+	if e := readDuration(query, "commit_within", &req.CommitWithin); e != nil {
+		return req, e
 	}
 	signature, err := base64.StdEncoding.DecodeString(r.Header.Get(api.SignatureHeader))
 	if err != nil {
@@ -286,16 +256,48 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	return req, nil
 }
 
+func readBool(query url.Values, name string, into *bool) *api.Error {
+	text := query.Get(name)
+	if text == "" {
+		return nil
+	}
+	var err error
+	if *into, err = strconv.ParseBool(text); err != nil {
+		return &api.Error{Code: api.CodeBadRequest, Message: "cannot read " + name + "=" + strconv.Quote(text) + ": it is neither true nor false"}
+	}
+	return nil
+}
+
+func readDuration(query url.Values, name string, into *time.Duration) *api.Error {
+	text := query.Get(name)
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return &api.Error{Code: api.CodeBadRequest, Message: "cannot read " + name + "=" + strconv.Quote(text) + ": it is no duration such as 5s"}
+	}
+	*into = d
+	return nil
+}
+
 // unprintable characters in a name would give orders to the terminals on which messages with it are read.
 func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
-func (s *server) rollback(w http.ResponseWriter, r *http.Request) {
-	req, ok := read[api.RollbackRequest](w, r)
+func (s *server) rollback(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Rollback) }
+
+func (s *server) install(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Install) }
+
+func (s *server) commit(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Commit) }
+
+// follow is a request that is answered with a stream of events.
+func follow[T any](w http.ResponseWriter, r *http.Request, do func(context.Context, T, func(api.Event)) error) {
+	req, ok := read[T](w, r)
 	if !ok {
 		return
 	}
 	out := newStream(w)
-	out.end(s.agent.Rollback(r.Context(), req, out.event))
+	out.end(do(r.Context(), req, out.event))
 }
 
 // read decodes a request's body. An unknown field is an error: it may be one that matters.

@@ -45,9 +45,10 @@ type Launch struct {
 type Node struct {
 	Name   string // with its host
 	Short  bool
-	Port   string // of its distribution
-	Home   string // where its cookie is
-	InetRC string // a file that leads its host's name to loopback (kernel: inet_db)
+	Port   string   // of its distribution
+	Home   string   // where its cookie is
+	Dist   []string // arguments by which another node speaks its protocol: those of TLS
+	InetRC string   // a file that leads its host's name to loopback (kernel: inet_db)
 }
 
 // Host is where programs of a release are run.

@@ -88,7 +88,11 @@ func (mix) Command(r Release, node Node) []byte {
 	} {
 		fmt.Fprintf(&b, "export %s=%s\n", set[0], quote(set[1]))
 	}
-	fmt.Fprintf(&b, "export ERL_AFLAGS=\"-setcookie %s -start_epmd false -erl_epmd_port %s -dist_listen false $ERL_AFLAGS\"\n", inFile, node.Port)
+	port := "" // without one epmd knows it
+	if node.Port != "" {
+		port = "-erl_epmd_port " + node.Port + " "
+	}
+	fmt.Fprintf(&b, "export ERL_AFLAGS=\"-setcookie %s -start_epmd false %s-dist_listen false $ERL_AFLAGS\"\n", inFile, port)
 	fmt.Fprintf(&b, ". %s\n", quote(r.launcher()))
 	return []byte(b.String())
 }

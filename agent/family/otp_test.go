@@ -11,30 +11,38 @@ import (
 )
 
 func TestATemplateIsFilledInAsRelxDoes(t *testing.T) {
-	environ := []string{"PORT=9191", "HOST=h", "URL=http://${HOST}:${PORT}", "EMPTY="}
+	environ := []string{"PORT=9191", "HOST=h", "URL=http://${HOST}:${PORT}", "EMPTY=", "DOLLAR=$", "QUERY=a&b\\n\"c"}
 	for template, want := range map[string]string{
-		"[{demo,[{port,${PORT}}]}].":        "[{demo,[{port,9191}]}].",
-		"${URL}/${PORT}":                    "http://h:9191/9191",
-		"${NOWHERE:-8080} ${EMPTY:-1}":      "8080 1",
-		"${PORT:-8080}":                     "9191",
-		"${NOWHERE:-http://x:1}":            "http://x:1",
-		"-name demo@${HOST}\n-setcookie ${": "-name demo@h\n-setcookie ${",
-		"$PORT {PORT} $${PORT}":             "$PORT {PORT} $9191",
+		"[{demo,[{port,${PORT}}]}].":        "[{demo,[{port,9191}]}].\n",
+		"${URL}/${PORT}":                    "http://h:9191/9191\n",
+		"${NOWHERE:-8080} ${EMPTY:-1}":      "8080 1\n",
+		"${PORT:-8080}":                     "9191\n",
+		"${NOWHERE:-http://x:1}":            "http://x:1\n",
+		"${NOWHERE:-}":                      "\n",
+		"${NOWHERE:-${PORT}}":               "9191\n",
+		"${HOST:-${PORT}}":                  "h}\n", // the first } ends a variable
+		"-name demo@${HOST}\n-setcookie ${": "-name demo@h\n-setcookie ${\n",
+		"%% ${\n{a,1}\n":                    "%% ${\n{a,1}\n", // a variable ends in its line
+		"$PORT {PORT} $${PORT}":             "$PORT {PORT} $9191\n",
+		"${DOLLAR}{PORT}":                   "9191\n",
+		"${QUERY}\n\n":                      "a&b\\n\"c\n\n",
+		"":                                  "",
 	} {
-		if got, unset, err := render(template, environ); got != want || len(unset) > 0 || err != nil {
-			t.Errorf("%q is %q, want %q (unset %q, %v)", template, got, want, unset, err)
+		r := rendering{environ: environ, comment: "%"}
+		if got, err := r.render(template); got != want || len(r.unset) > 0 || err != nil {
+			t.Errorf("%q is %q, want %q (unset %q, %v)", template, got, want, r.unset, err)
 		}
 	}
 }
 
 func TestAVariableWithoutAValueIsEmptyAndNamed(t *testing.T) {
-	r := release(t, map[string]string{"sys.config.src": "[{demo,[{a,\"${B}\"},{b,\"${A}${B}\"}]}].", "vm.args.src": "-name ${C}"})
+	r := release(t, map[string]string{"sys.config.src": "[{demo,[{a,\"${B}\"},{b,\"${A}${B}\"}]}].", "vm.args.src": "-name ${C}\n## ${D}"})
 	got, err := otp{}.Resolve(context.Background(), r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Resolved{
-		Files: []File{{"sys.config", []byte(`[{demo,[{a,""},{b,""}]}].`)}, {"vm.args", []byte("-name ")}},
+		Files: []File{{"sys.config", []byte(`[{demo,[{a,""},{b,""}]}].` + "\n")}, {"vm.args", []byte("-name \n## \n")}},
 		Unset: []string{"A", "B", "C"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -44,7 +52,8 @@ func TestAVariableWithoutAValueIsEmptyAndNamed(t *testing.T) {
 
 func TestVariablesThatReferToEachOtherAreRefused(t *testing.T) {
 	for _, environ := range [][]string{{"A=${B}", "B=${A}"}, {"A=${A}${A}"}} {
-		if _, _, err := render("${A}", environ); err == nil || !strings.Contains(err.Error(), "in a circle") {
+		r := rendering{environ: environ, comment: "%"}
+		if _, err := r.render("\n${A}"); err == nil || !strings.Contains(err.Error(), "line 2: ${") || !strings.Contains(err.Error(), "leads back to itself") {
 			t.Errorf("%q: %v", environ, err)
 		}
 	}
@@ -58,9 +67,12 @@ func TestWhatIsNoTemplateStaysAsItIs(t *testing.T) {
 }
 
 func TestANodeOfARelxReleaseHasItsVariables(t *testing.T) {
-	r := Release{Name: "demo", Version: "1.0.0", Root: "/vol"}
+	r := Release{Name: "demo", Version: "1.0.0", ERTS: "15.2.7", Root: "/vol"}
 	got, err := otp{}.Environ(context.Background(), r, []string{"RELEASE_VSN=0.9", "X=1"})
-	want := []string{"RELEASE_NAME=demo", "RELEASE_ROOT_DIR=/vol", "RELEASE_VSN=1.0.0", "REL_NAME=demo", "X=1"}
+	want := []string{
+		"BINDIR=/vol/erts-15.2.7/bin", "EMU=beam", "PROGNAME=erl", "RELEASE_NAME=demo", "RELEASE_ROOT_DIR=/vol", "RELEASE_VSN=1.0.0", "REL_NAME=demo",
+		"ROOTDIR=/vol", "X=1",
+	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}

@@ -37,8 +37,8 @@ func FuzzKey(f *testing.F) {
 	for _, seed := range []string{string(k.Public), "", "RWQ", "untrusted comment: x\n\n"} {
 		f.Add(seed)
 	}
+	path := filepath.Join(f.TempDir(), "some.pub")
 	f.Fuzz(func(t *testing.T, text string) {
-		path := filepath.Join(t.TempDir(), "some.pub")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

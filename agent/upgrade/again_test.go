@@ -131,8 +131,11 @@ func TestAnUpgradeIsRolledBackAndDoneAgain(t *testing.T) {
 		s.rollback(api.RollbackRequest{})
 		s.ends("probation: committed, 1.0.0 runs")
 		s.again("")
-		s.rollback(api.RollbackRequest{}) // the one before is 1.1.0
+		s.rollback(api.RollbackRequest{Version: "1.1.0"})
 		s.ends("probation: committed, 1.1.0 runs")
+		s.again("")
+		s.rollback(api.RollbackRequest{}) // what was returned to is no more left than it was
+		s.ends("probation: committed, 1.0.0 runs")
 	})
 }
 

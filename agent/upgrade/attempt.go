@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -13,14 +14,22 @@ import (
 	"theseus/volume"
 )
 
+// kindUnpack is an attempt that installs nothing.
+const kindUnpack = "unpack"
+
 // attempt is one upgrade or rollback, from its request to its result.
 type attempt struct {
 	*Engine
 	id, kind string
 	started  time.Time
 	settle   time.Duration
-	label    string // what the user called the package or the release
+	within   time.Duration // for a person to commit it; 0: it does so by itself
+	label    string        // what the user called the package or the release
 	on       func(api.Event)
+
+	decided chan decision // has room for the one that there is
+	rests   chan struct{} // closed when it waits for that
+	over    chan struct{} // closed when all is done
 
 	mu             sync.Mutex // guards what describe reads
 	state          State
@@ -29,12 +38,17 @@ type attempt struct {
 	staged         *volume.Staged
 	release        volume.Release // the target
 	way            plan           // from one to the other
+	commitBy       time.Time      // set while it waits for a person
 	signer         volume.Signer  // of the package
 	mayRestart     bool           // where there is no way in service
 	mayGoDown      bool           // to an older version
+	mayDerive      bool           // the relup that the package lacks
+	derived        []byte         // that relup
 	node           Incarnation
-	unpackedByUs   bool // the release was published by this attempt
-	registeredByUs bool // release_handler learned of it from this attempt
+	passed         []hop    // what is behind it of the way
+	leaping        bool     // nobody knows yet what became of the hop that follows
+	unpackedByUs   bool     // the release was published by this attempt
+	registered     []string // release_handler learned of them from this attempt
 	operationBegun bool
 	restarted      bool
 	warnings       []string
@@ -47,7 +61,20 @@ type step struct {
 }
 
 func newAttempt(e *Engine, kind string, on func(api.Event)) *attempt {
-	return &attempt{Engine: e, id: newID(), kind: kind, started: time.Now(), settle: e.Settle, on: on, state: Requested}
+	return &attempt{
+		Engine: e, id: newID(), kind: kind, started: time.Now(), settle: e.Settle, on: on, state: Requested,
+		decided: make(chan decision, 1), rests: make(chan struct{}), over: make(chan struct{}),
+	}
+}
+
+// wants takes what the request says of the probation.
+func (a *attempt) wants(settle *time.Duration, hold api.Hold) {
+	if settle != nil {
+		a.settle = *settle
+	}
+	if hold.NoCommit {
+		a.within = cmp.Or(max(0, hold.CommitWithin), a.Within)
+	}
 }
 
 // newID is unique on its volume, sorts by time, and is short enough to be typed.
@@ -126,7 +153,7 @@ func (a *attempt) panicked(cause any) {
 // where a restart is allowed: then the attempt leads from what boots.
 func (a *attempt) meetNode() error {
 	node, version, err := a.Keeper.Running()
-	if err != nil && a.mayRestart {
+	if err != nil && (a.mayRestart || a.kind == kindUnpack) {
 		node, version = nil, a.Volume.State().Current
 	} else if err != nil {
 		return &api.Error{
@@ -142,10 +169,11 @@ func (a *attempt) meetNode() error {
 }
 
 // reach notes the state. Installing is recorded durably before it is entered: from there on a crash costs the
-// node's state, before it a crash costs nothing. A state that could not be recorded was not reached.
+// node's state, before it a crash costs nothing. So is a probation that waits for a person: a crash may come much later.
+// A state that could not be recorded was not reached.
 func (a *attempt) reach(to State) error {
 	next, err := a.state.next(to)
-	if err == nil && next == Installing {
+	if err == nil && (next == Installing || next == Probation && a.within > 0) {
 		err = a.Volume.Advance(string(next))
 	}
 	if err != nil {
@@ -160,8 +188,19 @@ func (a *attempt) reach(to State) error {
 func (a *attempt) describe() *api.Upgrade {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &api.Upgrade{ID: a.id, State: string(a.state), From: a.from, To: a.to}
+	return &api.Upgrade{ID: a.id, State: string(a.state), From: a.from, To: a.to, Via: a.way.over(), CommitBy: a.commitBy}
 }
+
+// at is the version that the node runs, as far as the way is behind it.
+func (a *attempt) at() string {
+	if len(a.passed) == 0 {
+		return a.from
+	}
+	return a.passed[len(a.passed)-1].to
+}
+
+// next is the hop that follows.
+func (a *attempt) next() hop { return a.way.hops[len(a.passed)] }
 
 // target sets what the attempt leads to, once that is known.
 func (a *attempt) target(r volume.Release) {
@@ -205,29 +244,42 @@ func (a *attempt) progress() func(done, total int64) {
 
 // verb is what the user asked for.
 func (a *attempt) verb() string {
-	if a.kind == "rollback" {
+	if a.kind == volume.KindRollback {
 		return "roll back"
 	}
 	return a.kind
+}
+
+// goal is the verb with its object.
+func (a *attempt) goal(version string) string {
+	switch a.kind {
+	case "install", kindUnpack:
+		return a.kind + " " + a.describeRelease(version)
+	}
+	return a.verb() + " to " + a.describeRelease(version)
 }
 
 // describeRelease is how messages name a release of this name.
 func (a *attempt) describeRelease(version string) string { return a.name + " " + version }
 
 func (a *attempt) succeed() {
+	if a.kind == kindUnpack {
+		a.finish(a.result(api.Unpacked, nil), a.kind+"."+string(api.Unpacked), a.describeRelease(a.to)+" stays on the volume; nothing was installed")
+		return
+	}
 	r := a.result(api.Committed, nil)
 	what := "runs and is permanent"
 	if !a.runs(a.to) {
 		what = "is permanent, and the node has ended since"
 	}
-	a.finish(r, a.kind+".committed", fmt.Sprintf("%s %s (was %s), %s after the request",
-		a.describeRelease(a.to), what, a.from, r.Duration.Round(time.Millisecond)))
+	a.finish(r, a.kind+".committed", fmt.Sprintf("%s %s (%s), %s after the request",
+		a.describeRelease(a.to), what, r.Way(), r.Duration.Round(time.Millisecond)))
 }
 
 func (a *attempt) result(o api.Outcome, cause *api.Error) api.Result {
 	r := api.Result{
 		ID: a.id, Outcome: o, Name: a.name, From: a.from, To: a.to, Restart: a.restarted,
-		Duration: time.Since(a.started), Warnings: a.warnings, Error: cause,
+		Via: a.way.over(), Duration: time.Since(a.started), Warnings: a.warnings, Error: cause,
 	}
 	if _, version, err := a.Keeper.Running(); err == nil {
 		r.Running = version

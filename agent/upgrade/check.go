@@ -20,7 +20,7 @@ const (
 
 // beginOperation writes the intent, before the first thing on the volume changes.
 func (a *attempt) beginOperation() error {
-	err := a.Volume.Begin(volume.Operation{ID: a.id, Kind: a.kind, From: a.from, To: a.to, Phase: string(a.state), Started: a.started})
+	err := a.Volume.Begin(volume.Operation{ID: a.id, Kind: a.kind, From: a.from, To: a.to, Via: a.way.over(), Phase: string(a.state), Started: a.started})
 	a.operationBegun = err == nil
 	return err
 }
@@ -36,7 +36,7 @@ func (a *attempt) endLast() error {
 		return a.Volume.Finish()
 	}
 	err := a.Volume.Abort(nil)
-	if r, there := last.Releases[last.Operation.To]; err == nil && there && r.Permanent.IsZero() && r.Version != a.from {
+	if r, there := last.Releases[last.Operation.To]; err == nil && there && r.Unborn() && r.Version != a.from {
 		err = a.Volume.Remove(r.Version)
 	}
 	return err
@@ -46,13 +46,16 @@ func (a *attempt) endLast() error {
 // its state in the middle of it is refused here: behind the point of no return OTP only restarts. Who has allowed a
 // restart gets that instead: a process that is stuck for good must not keep the release that it is stuck in.
 func (a *attempt) check(ctx context.Context) error {
-	if err := a.configure(ctx, a.to); err != nil {
+	if a.way.cold {
+		return a.configure(ctx, a.to)
+	}
+	if err := a.configure(ctx, a.next().to); err != nil {
 		return err
 	}
-	if a.way.cold {
-		return nil
-	}
 	err := a.checkHot(ctx)
+	if err == nil {
+		a.warnCold()
+	}
 	if err == nil || !a.mayRestart || ctx.Err() != nil || a.nodeEnded() {
 		return err
 	}
@@ -68,50 +71,51 @@ func (a *attempt) configure(ctx context.Context, version string) error {
 		return nil
 	}
 	if err := a.Configure(ctx, version); err != nil {
-		return refuse("config-unresolved", "cannot %s to %s: %v", a.verb(), a.describeRelease(version), err)
+		return refuse("config-unresolved", "cannot %s: %v", a.goal(version), err)
 	}
 	return nil
 }
 
 func (a *attempt) checkHot(ctx context.Context) error {
+	next := a.next()
 	if err := a.checkLoadedCode(ctx); err != nil {
 		return err
 	}
-	if err := a.checkProcesses(ctx); err != nil {
+	if err := a.checkProcesses(ctx, next.suspended); err != nil {
 		return err
 	}
-	if err := a.register(ctx); err != nil {
+	if err := a.register(ctx, next.to); err != nil {
 		return err
 	}
-	if a.way.newERTS {
+	if next.newERTS {
 		return nil // release_handler would have this ERTS read code that is for the new one
 	}
-	_, err := ask(ctx, a, func(h Handler) (rpc.Installed, error) { return h.CheckInstallRelease(ctx, a.to, true) })
+	_, err := ask(ctx, a, func(h Handler) (rpc.Installed, error) { return h.CheckInstallRelease(ctx, next.to, true) })
 	if err != nil {
 		return err
 	}
-	a.emit("node.checked", "release_handler accepts "+a.describeRelease(a.to), nil)
+	a.emit("node.checked", "release_handler accepts "+a.describeRelease(next.to), map[string]any{"version": next.to})
 	return nil
 }
 
 // checkLoadedCode makes sure that what runs is what the relup was made from.
 func (a *attempt) checkLoadedCode(ctx context.Context) error {
-	modified, err := a.modified(ctx, a.Volume.State().Releases[a.from])
+	modified, err := a.modified(ctx, a.Volume.State().Releases[a.at()])
 	if err != nil || len(modified) == 0 {
 		return err
 	}
-	e := refuse("code-drift", "cannot %s: the node runs other code than %s on the volume: %s", a.verb(), a.describeRelease(a.from), some(modified))
+	e := refuse("code-drift", "cannot %s: the node runs other code than %s on the volume: %s", a.verb(), a.describeRelease(a.at()), some(modified))
 	e.Hint = "restart the node, or load what the release holds (code:load_file/1)"
 	return e
 }
 
 // checkProcesses finds those that release_handler would skip because they do not answer in time, and that
 // would then meet the new code with their old state (release_handler_1:suspend).
-func (a *attempt) checkProcesses(ctx context.Context) error {
-	if len(a.way.suspended) == 0 {
+func (a *attempt) checkProcesses(ctx context.Context, suspended []string) error {
+	if len(suspended) == 0 {
 		return nil
 	}
-	busy, err := ask(ctx, a, func(h Handler) ([]rpc.Process, error) { return h.Busy(ctx, a.way.suspended, busyTimeout) })
+	busy, err := ask(ctx, a, func(h Handler) ([]rpc.Process, error) { return h.Busy(ctx, suspended, busyTimeout) })
 	if err != nil || len(busy) == 0 {
 		return err
 	}
@@ -128,13 +132,13 @@ func (a *attempt) checkProcesses(ctx context.Context) error {
 // one that crashed and was started anew has forgotten what it had installed, and would take the relup of another
 // release (release_handler:get_rh_script/4). What it knows of one that was published only
 // now is left from an attempt that it could not be told the end of, maybe with other applications.
-func (a *attempt) register(ctx context.Context) error {
+func (a *attempt) register(ctx context.Context, version string) error {
 	known, err := a.mendedRecords(ctx)
 	if err != nil {
 		return err
 	}
-	if believed := current(known); believed != a.from {
-		e := refuse("record-drift", "cannot %s: %s runs, and release_handler believes that %s does", a.verb(), a.describeRelease(a.from), believed)
+	if believed := current(known); believed != a.at() {
+		e := refuse("record-drift", "cannot %s: %s runs, and release_handler believes that %s does", a.verb(), a.describeRelease(a.at()), believed)
 		e.Hint = "a restart of the container corrects it"
 		return e
 	}
@@ -142,16 +146,18 @@ func (a *attempt) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == a.to }) {
-		if !a.unpackedByUs {
+	if slices.ContainsFunc(known, func(r rpc.Release) bool { return r.Version == version }) {
+		if version != a.to || !a.unpackedByUs {
 			return nil
 		}
-		if err := h.SetRemoved(ctx, a.to); err != nil {
+		if err := h.SetRemoved(ctx, version); err != nil {
 			return err
 		}
 	}
-	err = h.SetUnpacked(ctx, a.Volume.RelFile(a.to))
-	a.registeredByUs = err == nil || errors.Is(err, rpc.ErrUnknownOutcome)
+	err = h.SetUnpacked(ctx, a.Volume.RelFile(version))
+	if err == nil || errors.Is(err, rpc.ErrUnknownOutcome) {
+		a.registered = append(a.registered, version)
+	}
 	return err
 }
 
@@ -179,20 +185,22 @@ func (a *attempt) mendedRecords(ctx context.Context) ([]rpc.Release, error) {
 
 // unregister takes register back, also where nobody knows whether it was done.
 func (a *attempt) unregister(ctx context.Context) error {
-	if !a.registeredByUs || a.node == nil || a.nodeEnded() {
-		return nil
+	var errs []error
+	for _, version := range a.registered {
+		if a.node == nil || a.nodeEnded() {
+			break
+		}
+		h, err := a.node.Handler(ctx)
+		if err == nil {
+			err = h.SetRemoved(ctx, version)
+			a.outwait(ctx, err)
+		}
+		var refused *rpc.ReleaseError
+		if !errors.As(err, &refused) || refused.Code() != rpc.CodeNoSuchRelease {
+			errs = append(errs, err)
+		}
 	}
-	h, err := a.node.Handler(ctx)
-	if err != nil {
-		return err
-	}
-	err = h.SetRemoved(ctx, a.to)
-	a.outwait(ctx, err)
-	var refused *rpc.ReleaseError
-	if errors.As(err, &refused) && refused.Code() == rpc.CodeNoSuchRelease {
-		return nil
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 // observe looks at what runs after an installation. release_handler answers ok also where a process was
@@ -211,13 +219,10 @@ func (a *attempt) observe(ctx context.Context, release volume.Release) error {
 // modified names the loaded modules that differ from their files, among those of a release's applications that
 // the attempt changes. The others nobody touches.
 func (a *attempt) modified(ctx context.Context, release volume.Release) ([]string, error) {
-	other := a.release
-	if release.Version == a.to {
-		other = a.Volume.State().Releases[a.from]
-	}
+	others := a.onTheWay()
 	var modules []string
 	for _, lib := range release.Libs {
-		if slices.ContainsFunc(other.Libs, func(l volume.Lib) bool { return l.App == lib.App && l.Version == lib.Version }) {
+		if !slices.ContainsFunc(others, func(r volume.Release) bool { return !uses(r, lib) }) {
 			continue
 		}
 		own, err := a.Volume.Modules(lib)
@@ -230,6 +235,20 @@ func (a *attempt) modified(ctx context.Context, release volume.Release) ([]strin
 		return nil, nil
 	}
 	return ask(ctx, a, func(h Handler) ([]string, error) { return h.ModifiedModules(ctx, modules) })
+}
+
+// onTheWay are the releases that the attempt leads over, the first and the last among them.
+func (a *attempt) onTheWay() []volume.Release {
+	s := a.Volume.State()
+	releases := []volume.Release{s.Releases[a.from], a.release}
+	for _, version := range a.way.over() {
+		releases = append(releases, s.Releases[version])
+	}
+	return releases
+}
+
+func uses(r volume.Release, lib volume.Lib) bool {
+	return slices.ContainsFunc(r.Libs, func(l volume.Lib) bool { return l.App == lib.App && l.Version == lib.Version })
 }
 
 // observeAlive is the part of observe that can change by itself: that the node and its applications run.

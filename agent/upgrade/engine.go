@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/relup"
 	"theseus/agent/trust"
 	"theseus/rpc"
 	"theseus/volume"
@@ -51,6 +52,9 @@ type Keeper interface {
 	// Expect makes the end of the node mean that version is booted, once, if release_handler has asked for that: the
 	// upgrade under way restarts the emulator. Any other end means what it did. Protect lifts it.
 	Expect(version string)
+	// Rest says that nothing is done to the node until the next Protect: what Protect said of its end holds, and it is to
+	// be watched as any other.
+	Rest()
 	// Restart ends the node, orderly if it can, boots version and returns when that is up.
 	Restart(ctx context.Context, version string) error
 	// Await returns when an incarnation other than old is up.
@@ -63,13 +67,20 @@ type Engine struct {
 	Keeper Keeper
 	Image  volume.Image
 	Settle time.Duration   // how long an installed release is watched before it is made permanent
+	Within time.Duration   // how long one that a person is to commit waits for that, unless the request says otherwise
 	Boot   time.Duration   // how long a release may take to boot
 	Record func(api.Event) // log and history
 	Trust  trust.Policy    // whose packages may be installed
 	Keep   volume.Keep     // of older releases, once a new one is permanent
 	// Configure resolves what the configuration of a release on the volume leaves open, before it is installed; may be nil.
 	Configure func(ctx context.Context, version string) error
+	// Starts are what the node that runs was started with, and what a release on the volume would be; may be nil.
+	Starts func(version string) (running, next Start, err error)
 
+	// Derive makes the relup that a package lacks; may be nil.
+	Derive func(ctx context.Context, from volume.Release, to *volume.Staged) (relup.Made, error)
+
+	AlwaysDerive    bool // also where the request does not ask for it
 	RefuseDowngrade bool // to an older version, unless the request allows it
 
 	mu      sync.Mutex
@@ -90,42 +101,90 @@ func (e *Engine) Upgrade(run, caller context.Context, req api.UpgradeRequest, pk
 	if err != nil {
 		return err
 	}
-	defer e.end()
 	a.mayRestart = req.Restart
-	if req.Settle != nil {
-		a.settle = *req.Settle
-	}
+	a.wants(req.Settle, req.Hold)
+	a.mayDerive = a.Derive != nil && (req.Derived || e.AlwaysDerive)
 	a.mayGoDown = req.AllowDowngrade || !e.RefuseDowngrade
-	a.walk(run, []step{
+	a.carryOut(run, append([]step{
 		{Received, func(context.Context) error { return a.receive(caller, req, pkg) }},
 		{Verified, a.verify},
 		{Planned, a.plan},
 		{Unpacked, a.publish},
-		{Checked, a.check},
-		{Installing, a.enter},
-		{Probation, a.install},
-		{Committed, a.observeAndCommit},
+	}, a.installation()...))
+	return nil
+}
+
+// Unpack brings the release in the package to the volume, for later. It needs no node.
+func (e *Engine) Unpack(run, caller context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+	a, err := e.begin(kindUnpack, on)
+	if err != nil {
+		return err
+	}
+	a.mayGoDown = req.AllowDowngrade || !e.RefuseDowngrade
+	a.carryOut(run, []step{
+		{Received, func(context.Context) error { return a.receive(caller, req, pkg) }},
+		{Verified, a.verify},
+		{Unpacked, a.unpack},
 	})
 	return nil
 }
 
-// Rollback brings the node to a release that is on the volume already.
-func (e *Engine) Rollback(run context.Context, req api.RollbackRequest, on func(api.Event)) error {
-	a, err := e.begin("rollback", on)
+// Install brings the node to a release that is on the volume already.
+func (e *Engine) Install(run context.Context, req api.InstallRequest, on func(api.Event)) error {
+	if req.Version == "" {
+		return refuse(api.CodeBadRequest, "cannot install: no version is named")
+	}
+	a, err := e.begin("install", on)
 	if err != nil {
 		return err
 	}
-	defer e.end()
 	a.mayRestart = req.Restart
-	a.walk(run, []step{
-		{Planned, func(ctx context.Context) error { return a.planRollback(ctx, req) }},
-		{Unpacked, a.adopt},
+	a.wants(req.Settle, req.Hold)
+	a.goThere(run, func(context.Context) error { return a.planThere(req.Version) })
+	return nil
+}
+
+// Rollback brings the node back to a release that it ran before. What waits to be committed is taken back.
+func (e *Engine) Rollback(run context.Context, req api.RollbackRequest, on func(api.Event)) error {
+	if taken, err := e.recall(req, on); taken || err != nil {
+		return err
+	}
+	a, err := e.begin(volume.KindRollback, on)
+	if err != nil {
+		return err
+	}
+	a.mayRestart = req.Restart
+	a.goThere(run, func(context.Context) error { return a.planRollback(req) })
+	return nil
+}
+
+// goThere carries out an attempt without a package.
+func (a *attempt) goThere(run context.Context, plan func(context.Context) error) {
+	a.carryOut(run, append([]step{{Planned, plan}, {Unpacked, a.adopt}}, a.installation()...))
+}
+
+// installation is how every attempt ends that is more than an unpacking.
+func (a *attempt) installation() []step {
+	return []step{
 		{Checked, a.check},
 		{Installing, a.enter},
 		{Probation, a.install},
 		{Committed, a.observeAndCommit},
-	})
-	return nil
+	}
+}
+
+// carryOut takes the steps, and returns when the caller has been told the result: the attempt is over then, or waits to be
+// committed. So it is no longer the caller's.
+func (a *attempt) carryOut(run context.Context, steps []step) {
+	go func() {
+		defer a.end(a)
+		defer func() { _ = recover() }() // whatever not even giveUp could tell: nothing may end PID 1
+		a.walk(run, steps)
+	}()
+	select {
+	case <-a.rests:
+	case <-a.over:
+	}
 }
 
 // Current describes the attempt under way, or is nil.
@@ -160,9 +219,10 @@ func (e *Engine) begin(kind string, on func(api.Event)) (*attempt, error) {
 	return e.current, nil
 }
 
-func (e *Engine) end() {
+func (e *Engine) end(a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.current = nil
+	close(a.over)
 	e.idle.Done()
 }

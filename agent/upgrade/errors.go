@@ -42,6 +42,8 @@ func (a *attempt) explain(err error) *api.Error {
 		return &api.Error{Code: api.CodeStopping, Message: err.Error()}
 	case errors.As(err, &handler):
 		return &api.Error{Code: handler.Code(), Message: handler.Error()}
+	case errors.Is(err, errTakenBack):
+		return &api.Error{Code: "taken-back", Message: a.describeRelease(a.to) + " was taken back, as was asked for"}
 	case errors.Is(err, errNodeEnded):
 		return &api.Error{Code: "node-ended", Message: err.Error()}
 	}

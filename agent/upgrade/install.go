@@ -37,29 +37,53 @@ func (a *attempt) enter(context.Context) error {
 	return nil
 }
 
-// install asks for the new code, and finds out what became of it.
+// install goes all of the way. Between two relups it makes sure that the first one has done what it should, and that the
+// next one can.
 func (a *attempt) install(ctx context.Context) error {
-	switch {
-	case a.way.cold:
-		return a.restartInto(ctx, a.to)
-	case a.way.restarts:
-		return a.installAcross(ctx)
-	}
-	begun := time.Now()
-	call, cancel := context.WithTimeout(ctx, installTimeout)
-	defer cancel()
-	if err := a.askInstall(call, a.to); err != nil {
-		if err = a.verdict(ctx, err); err != nil {
+	for {
+		switch {
+		case a.way.cold:
+			return a.restartInto(ctx, a.to)
+		case a.way.restarts():
+			return a.installAcross(ctx)
+		}
+		if err := a.leap(ctx, a.next()); err != nil {
+			return err
+		}
+		if a.at() == a.to {
+			return nil
+		}
+		if err := a.observe(ctx, a.Volume.State().Releases[a.at()]); err != nil {
+			return err
+		}
+		if err := a.check(ctx); err != nil {
 			return err
 		}
 	}
-	took := time.Since(begun)
-	a.Keeper.Upgraded(a.node, a.to)
-	if err := a.consolidate(ctx, a.from, a.to); err != nil {
+}
+
+// leap asks for the code of one relup, and finds out what became of it.
+func (a *attempt) leap(ctx context.Context, h hop) error {
+	begun := time.Now()
+	call, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
+	a.leaping = true
+	err := a.askInstall(call, h.to)
+	if err != nil {
+		err = a.verdict(ctx, err)
+	}
+	a.leaping = err != nil && !errors.Is(err, errUntouched)
+	if err != nil {
 		return err
 	}
-	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(a.to), took.Round(time.Millisecond)),
-		map[string]any{"ms": took.Milliseconds()})
+	took := time.Since(begun)
+	a.passed = append(a.passed, h)
+	a.Keeper.Upgraded(a.node, h.to)
+	if err := a.consolidate(ctx, h.from, h.to); err != nil {
+		return err
+	}
+	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(h.to), took.Round(time.Millisecond)),
+		map[string]any{"ms": took.Milliseconds(), "version": h.to, "from": h.from})
 	return nil
 }
 
@@ -147,7 +171,7 @@ func (a *attempt) whichIsCurrent(ctx context.Context, cause error) error {
 	if err != nil {
 		return fmt.Errorf("%w, and %w", cause, err)
 	}
-	if current(releases) == a.to {
+	if current(releases) == a.next().to {
 		return nil
 	}
 	if err := a.isUntouched(ctx, cause); err != nil {
@@ -164,7 +188,7 @@ func (a *attempt) isUntouched(ctx context.Context, cause error) error {
 	if errors.As(cause, &answered) {
 		return nil
 	}
-	return a.observe(ctx, a.Volume.State().Releases[a.from])
+	return a.observe(ctx, a.Volume.State().Releases[a.at()])
 }
 
 // current is the version that runs: one that is installed and was permanent already stays that (release_handler).
@@ -212,7 +236,16 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 	if err := a.watch(ctx, a.release, a.settle); err != nil {
 		return err
 	}
-	if err := a.Volume.Commit(a.restarted && !a.way.newERTS); err != nil {
+	if a.within > 0 {
+		err := a.rest(ctx)
+		if err == nil {
+			err = a.observeAlive(ctx, a.release)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := a.Volume.Commit(a.restarted && !a.way.newERTS()); err != nil {
 		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)
 	}
 	a.Keeper.Protect("")

@@ -32,12 +32,12 @@ func demo(version, before string) files {
 		"lib/greet-1/greet.txt": "hello",
 	}
 	if before != "" {
-		f[release+"relup"] = relup(version, before)
+		f[release+"relup"] = makeRelup(version, before)
 	}
 	return f
 }
 
-func relup(version, before string) string {
+func makeRelup(version, before string) string {
 	change := "[{suspend,[demo,{demo_conn,5000}]},point_of_no_return,{code_change,up,[{demo,[]}]},{resume,[demo,demo_conn]}]"
 	return fmt.Sprintf("{%q,[{%q,[],%s}],[{%q,[],%s}]}.\n", version, before, change, before, change)
 }

@@ -13,7 +13,7 @@ func (a *attempt) checkOrder() error {
 	if a.mayGoDown || !known || order >= 0 {
 		return nil
 	}
-	e := refuse("downgrade", "cannot upgrade to %s: it is older than %s, which runs", a.describeRelease(a.to), a.from)
+	e := refuse("downgrade", "cannot %s: it is older than %s, which runs", a.goal(a.to), a.from)
 	e.Hint = "--allow-downgrade allows it; agent rollback goes back to a release that is on the volume"
 	return e
 }

@@ -62,6 +62,9 @@ func (a *attempt) verify(ctx context.Context) error {
 	staged.Release.Signer = a.signer
 	a.staged = staged
 	a.target(staged.Release)
+	if err := staged.FitsImage(a.Image); err != nil { // whatever else it lacks: a way in service would not help
+		return err
+	}
 	a.emit("package.verified", fmt.Sprintf("%s with %d applications", a.describeRelease(a.to), len(a.release.Libs)), map[string]any{
 		"version": a.to, "erts": a.release.ERTS, "ms": time.Since(begun).Milliseconds(),
 	})
@@ -83,10 +86,16 @@ func (a *attempt) publish(context.Context) error {
 	a.target(release)
 	a.warnUndone(a.staged.Discard())
 	if known { // its own package is kept already, with which this one may agree in the files alone
-		err = errors.Join(a.makeWhole(), a.Volume.Discard(a.pkg))
+		err = errors.Join(a.makeWhole(a.to), a.Volume.Discard(a.pkg))
 	}
 	if err == nil {
 		err = a.Volume.Link(a.Image, a.to)
+	}
+	if err == nil {
+		err = a.complete(a.way.over()...)
+	}
+	if err == nil {
+		err = a.placeDerived()
 	}
 	if err != nil {
 		return err
@@ -96,10 +105,10 @@ func (a *attempt) publish(context.Context) error {
 }
 
 // makeWhole makes the files of a release that was on the volume before what was unpacked.
-func (a *attempt) makeWhole() error {
-	damage, err := a.Volume.Repair(a.to)
+func (a *attempt) makeWhole(version string) error {
+	damage, err := a.Volume.Repair(version)
 	if err == nil && damage != nil {
-		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(a.to))
+		a.warn("%s was damaged on the volume, and was restored from its package", a.describeRelease(version))
 	}
 	return err
 }
@@ -109,12 +118,35 @@ func (a *attempt) adopt(context.Context) error {
 	if err := a.beginOperation(); err != nil {
 		return err
 	}
-	if err := a.makeWhole(); err != nil {
-		return err
-	}
-	if err := a.Volume.Link(a.Image, a.to); err != nil {
+	if err := a.complete(append(a.way.over(), a.to)...); err != nil {
 		return err
 	}
 	a.emit("release.verified", a.describeRelease(a.to)+" is complete on the volume", nil)
 	return nil
+}
+
+// complete makes sure of releases that are on the volume.
+func (a *attempt) complete(versions ...string) error {
+	for _, version := range versions {
+		if err := a.makeWhole(version); err != nil {
+			return err
+		}
+		if err := a.Volume.Link(a.Image, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack publishes a release that stays on the volume until somebody installs it.
+func (a *attempt) unpack(ctx context.Context) error {
+	if err := a.checkOrder(); err != nil {
+		return err
+	}
+	if err := a.publish(ctx); err != nil {
+		return err
+	}
+	err := a.Volume.Want()
+	a.operationBegun = err != nil
+	return err
 }

@@ -31,10 +31,10 @@ func TestPackagesThatLeadNowhereChangeNothing(t *testing.T) {
 		{"one with bytes behind it", append(bytes.Clone(whole), "and more"...), "received: refused damaged"},
 		{"another release", second().with(release+"demo.rel", `{release,{"other","1.1.0"},{erts,"13.1.5"},[{kernel,"8.5.3"}]}.`).pack(t), "received: refused wrong-name"},
 		{"no configuration", second().without(release + "sys.config").pack(t), "received: refused bad-config"},
-		{"a relup to elsewhere", second().with(release+"relup", relup("2.0.0", "1.0.0")).pack(t), "received: refused bad-relup"},
+		{"a relup to elsewhere", second().with(release+"relup", makeRelup("2.0.0", "1.0.0")).pack(t), "received: refused bad-relup"},
 		{"what runs", demo("1.0.0", "").pack(t), "verified: refused already-installed"},
 		{"no relup", second().without(release + "relup").pack(t), "verified: refused no-relup"},
-		{"a relup from elsewhere", second().with(release+"relup", relup("1.1.0", "0.9.0")).pack(t), "verified: refused no-relup"},
+		{"a relup from elsewhere", second().with(release+"relup", makeRelup("1.1.0", "0.9.0")).pack(t), "verified: refused no-relup"},
 		{
 			"a relup that restarts the emulator",
 			second().with(release+"relup", `{"1.1.0",[{"1.0.0",[],[restart_new_emulator]}],[]}.`).pack(t), "verified: refused needs-restart",
@@ -42,7 +42,7 @@ func TestPackagesThatLeadNowhereChangeNothing(t *testing.T) {
 		{"a library that is there with other content", second().with("lib/greet-1/greet.txt", "go away").pack(t), "planned: refused conflicting-lib"},
 		{
 			"an OTP that the image does not have",
-			second().with(release+"demo.rel", `{release,{"demo","1.1.0"},{erts,"13.1.5"},[{kernel,"9.0"},{demo,"1.1.0"}]}.`).pack(t), "planned: refused needs-image",
+			second().with(release+"demo.rel", `{release,{"demo","1.1.0"},{erts,"13.1.5"},[{kernel,"9.0"},{demo,"1.1.0"}]}.`).pack(t), "received: refused needs-image",
 		},
 	} {
 		t.Run(c.about, func(t *testing.T) {

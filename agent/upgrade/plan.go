@@ -8,22 +8,17 @@ import (
 	"strings"
 
 	"theseus/agent/api"
-	"theseus/rpc/term"
 	"theseus/volume"
 )
 
-// plan is how the node gets from one release to the other.
+// plan is how the node gets from one release to the other: by one relup, by several in service, or cold.
 type plan struct {
-	instructions int
-	suspended    []string // modules whose processes are suspended while they change
-	back         bool     // a relup leads back as well
-	restarts     bool     // the relup restarts the emulator on the way
-	newERTS      bool     // before anything else, and the rest of it is for the new one
-	cold         bool     // by a restart of the node, without a relup
+	hops []hop
+	cold bool // by a restart of the node, without a relup
 }
 
 // plan finds the way from what runs to what the package holds, before anything is published.
-func (a *attempt) plan(context.Context) error {
+func (a *attempt) plan(ctx context.Context) error {
 	if a.to == a.from {
 		if err := a.staged.Conflict(); err != nil {
 			return err
@@ -37,27 +32,36 @@ func (a *attempt) plan(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if relup == nil && a.node != nil && a.mayDerive {
+		return a.planDerived(ctx)
+	}
 	return a.planWay(relup)
 }
 
-// planRollback finds the way to a release that is on the volume.
-func (a *attempt) planRollback(_ context.Context, req api.RollbackRequest) error {
+// planRollback finds out where a rollback leads, and the way there.
+func (a *attempt) planRollback(req api.RollbackRequest) error {
 	s := a.Volume.State()
-	version := cmp.Or(req.Version, s.Previous)
-	target, known := s.Releases[version]
-	a.label = a.describeRelease(version)
 	switch {
-	case version == "":
+	case req.Version == "" && s.Previous == "":
 		return refuse("no-previous", "cannot roll back: this volume has had no release before %s", a.describeRelease(a.from))
-	case !known:
-		return refuse("no-such-release", "cannot roll back to %s: it is not on the volume", a.describeRelease(version))
-	case version == a.from:
-		return refuse("already-installed", "cannot roll back to %s: it is what runs", a.describeRelease(version))
-	case req.Version == "" && target.Unpacked.After(s.Releases[a.from].Unpacked):
+	case req.Version == "" && s.RollbackTarget() == "":
 		// Asked for again, after an answer that did not arrive, it would lead back into what was left.
-		e := refuse("already-rolled-back", "cannot roll back: %s was rolled back to from %s already", a.describeRelease(a.from), version)
-		e.Hint = "agent rollback " + version + " goes there all the same, agent rollback VSN to any other that agent releases lists"
+		e := refuse("already-rolled-back", "cannot roll back: %s was rolled back to from %s already", a.describeRelease(a.from), s.Previous)
+		e.Hint = "agent rollback " + s.Previous + " goes there all the same, agent rollback VSN to any other that agent releases lists"
 		return e
+	}
+	return a.planThere(cmp.Or(req.Version, s.Previous))
+}
+
+// planThere finds the way to a release that is on the volume.
+func (a *attempt) planThere(version string) error {
+	a.label = a.describeRelease(version)
+	target, known := a.Volume.State().Releases[version]
+	switch {
+	case !known:
+		return refuse("no-such-release", "cannot %s: it is not on the volume", a.goal(version))
+	case version == a.from:
+		return refuse("already-installed", "cannot %s: it is what runs", a.goal(version))
 	}
 	a.target(target)
 	relup, err := a.Volume.Relup(version)
@@ -78,7 +82,7 @@ func (a *attempt) planWay(target *volume.Relup) error {
 		a.planCold()
 		return nil
 	}
-	err := a.planRelup(target)
+	err := a.planRelups(target)
 	if err != nil && a.mayRestart {
 		a.planCold()
 		return nil
@@ -87,80 +91,120 @@ func (a *attempt) planWay(target *volume.Relup) error {
 }
 
 func (a *attempt) planCold() {
-	a.way = plan{cold: true}
+	a.choose(plan{cold: true})
 	a.emit("upgrade.planned", fmt.Sprintf("to %s by a restart of the node: its state and connections end", a.describeRelease(a.to)),
 		map[string]any{"verdict": a.way.verdict()})
 }
 
-// planRelup looks for the edge where release_handler does (release_handler:get_rh_script): in the target's
-// relup from what runs, then in the running release's relup down to the target.
-func (a *attempt) planRelup(target *volume.Relup) error {
-	running, err := a.Volume.Relup(a.from)
+// planRelups looks for a way in service first, over as few releases as there must be. A relup that restarts the emulator is
+// taken only where it is all of the way.
+func (a *attempt) planRelups(target *volume.Relup) error {
+	known, err := a.relups(target)
 	if err != nil {
 		return err
 	}
-	edge := findEdge(target, running, a.from, a.to)
-	if edge == nil {
-		e := refuse("no-relup", "cannot %s from %s to %s in service: neither release has a relup between them", a.verb(), a.describeRelease(a.from), a.to)
-		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
-		if a.kind == "rollback" {
-			e.Code, e.Hint = api.CodeNeedsRestart, "agent rollback --restart "+a.to+" restarts the node into it"
+	route := known.route(a.from, a.to, inService)
+	if route == nil {
+		if edge := known.edge(a.from, a.to); edge == nil || !a.mayRestart {
+			return a.noWay(known, target)
 		}
-		return e
+		route = []string{a.from, a.to}
 	}
-	if edge.NeedsEmulatorRestart() && !a.mayRestart {
-		e := refuse(api.CodeNeedsRestart, "cannot %s from %s to %s in service: its relup restarts the emulator", a.verb(), a.describeRelease(a.from), a.to)
-		e.Hint = "agent " + a.kind + " --restart allows it: the state and the connections of the node end"
-		return e
-	}
-	a.way = plan{
-		instructions: len(edge.Instructions),
-		suspended:    suspendedModules(edge.Instructions),
-		back:         findEdge(running, target, a.to, a.from) != nil,
-		restarts:     edge.NeedsEmulatorRestart(),
-		newERTS:      len(edge.Instructions) > 0 && edge.Instructions[0] == term.Atom("restart_new_emulator"),
-	}
-	a.emit("upgrade.planned", a.way.describe(a.describeRelease(a.from), a.to), map[string]any{
-		"verdict": a.way.verdict(), "instructions": a.way.instructions, "suspended": a.way.suspended, "way_back": a.way.back,
+	a.choose(plan{hops: known.hops(route)})
+	a.emit("upgrade.planned", a.way.describe(a.name), map[string]any{
+		"verdict": a.way.verdict(), "instructions": a.way.instructions(), "suspended": a.way.suspended(), "way_back": a.way.back(), "path": route,
 	})
 	return nil
 }
 
+// noWay says why there is none in service.
+func (a *attempt) noWay(known relups, target *volume.Relup) error {
+	cannot := fmt.Sprintf("cannot %s in service: ", a.goal(a.to))
+	restarts := known.route(a.from, a.to, anyEdge)
+	e := refuse(api.CodeNeedsRestart, "%sno relup leads there from %s, nor do those of the releases on the volume", cannot, a.from)
+	switch {
+	case len(restarts) == 2:
+		e.Message = cannot + "its relup from " + a.from + " restarts the emulator"
+	case restarts != nil:
+		e.Message = fmt.Sprintf("%sof the relups from %s one restarts the emulator, and is no part of a longer way", cannot, strings.Join(restarts, " to "))
+	case a.kind == "upgrade":
+		e.Code = "no-relup"
+		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), have one derived (agent upgrade --derived), unpack a release between the two (agent unpack), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
+		return e
+	}
+	e.Hint = "agent " + a.kind + " --restart allows it: the state and the connections of the node end"
+	if a.kind != "upgrade" {
+		e.Hint = fmt.Sprintf("agent %s --restart %s restarts the node into it: its state and connections end", a.kind, a.to)
+	}
+	return e
+}
+
+// choose has describe tell of the way, too.
+func (a *attempt) choose(way plan) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.way = way
+}
+
+// over are the releases between the two.
+func (p plan) over() (versions []string) {
+	for _, h := range p.hops[min(1, len(p.hops)):] {
+		versions = append(versions, h.from)
+	}
+	return versions
+}
+
+// restarts says that the relup does: it is the only one then.
+func (p plan) restarts() bool { return len(p.hops) == 1 && p.hops[0].restarts }
+
+func (p plan) newERTS() bool { return p.restarts() && p.hops[0].newERTS }
+
+// back says that relups lead back all of the way, in service.
+func (p plan) back() bool {
+	return !slices.ContainsFunc(p.hops, func(h hop) bool { return !h.back })
+}
+
+func (p plan) instructions() (sum int) {
+	for _, h := range p.hops {
+		sum += h.instructions
+	}
+	return sum
+}
+
+func (p plan) suspended() (modules []string) {
+	for _, h := range p.hops {
+		for _, m := range h.suspended {
+			if !slices.Contains(modules, m) {
+				modules = append(modules, m)
+			}
+		}
+	}
+	return modules
+}
+
 func (p plan) verdict() string {
-	if p.restarts || p.cold {
+	if p.restarts() || p.cold {
 		return "restart"
 	}
 	return "hot"
 }
 
-func (p plan) describe(from, to string) string {
-	text := fmt.Sprintf("%s to %s in service: %d instructions", from, to, p.instructions)
-	if p.restarts {
-		text = fmt.Sprintf("%s to %s by a relup that restarts the emulator, so that state and connections end: %d instructions", from, to, p.instructions)
+func (p plan) describe(name string) string {
+	way := name + " " + p.hops[0].from
+	for _, h := range p.hops {
+		way += " to " + h.to
 	}
-	if len(p.suspended) > 0 {
-		text += ", processes of " + strings.Join(p.suspended, ", ") + " are suspended meanwhile"
+	text := fmt.Sprintf("%s in service: %d instructions", way, p.instructions())
+	if p.restarts() {
+		text = fmt.Sprintf("%s by a relup that restarts the emulator, so that state and connections end: %d instructions", way, p.instructions())
 	}
-	if !p.back {
+	if suspended := p.suspended(); len(suspended) > 0 {
+		text += ", processes of " + strings.Join(suspended, ", ") + " are suspended meanwhile"
+	}
+	if !p.back() {
 		text += "; the way back is a restart"
 	}
 	return text
-}
-
-// findEdge returns the instructions from one version to another: up in the target's relup, else down in the
-// relup of the release that is left.
-func findEdge(target, left *volume.Relup, from, to string) *volume.RelupEdge {
-	if target != nil {
-		if i := slices.IndexFunc(target.Up, func(e volume.RelupEdge) bool { return e.Version == from }); i >= 0 {
-			return &target.Up[i]
-		}
-	}
-	if left != nil {
-		if i := slices.IndexFunc(left.Down, func(e volume.RelupEdge) bool { return e.Version == to }); i >= 0 {
-			return &left.Down[i]
-		}
-	}
-	return nil
 }
 
 func knownEdges(r *volume.Relup) string {
@@ -172,26 +216,4 @@ func knownEdges(r *volume.Relup) string {
 		from = append(from, e.Version)
 	}
 	return "it has them from " + strings.Join(from, ", ")
-}
-
-// suspendedModules reads the low-level suspend instructions: {suspend,[Mod | {Mod,Timeout}]} (sasl: appup(4)
-// translated by systools_rc).
-func suspendedModules(instructions []term.Term) []string {
-	var modules []string
-	for _, instruction := range instructions {
-		tuple, ok := instruction.(term.Tuple)
-		if !ok || len(tuple) != 2 || tuple[0] != term.Atom("suspend") {
-			continue
-		}
-		list, _ := tuple[1].(term.List)
-		for _, m := range list {
-			if withTimeout, ok := m.(term.Tuple); ok && len(withTimeout) > 0 {
-				m = withTimeout[0]
-			}
-			if atom, ok := m.(term.Atom); ok {
-				modules = append(modules, string(atom))
-			}
-		}
-	}
-	return modules
 }

@@ -18,7 +18,7 @@ func (e *Engine) Remove(caller context.Context, version string) (api.Removed, er
 	if err != nil {
 		return api.Removed{}, err
 	}
-	defer e.end()
+	defer e.end(a)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), commitTimeout)
 	defer cancel()
 	removed, err := a.remove(ctx, version)
@@ -65,6 +65,8 @@ func (a *attempt) removable(version string) (volume.Release, error) {
 		e = refuse(api.CodeReleasePermanent, "cannot remove %s %s: it is what boots", r.Name, version)
 	case version == s.RollbackTarget():
 		e = refuse(api.CodeRollbackTarget, "cannot remove %s %s: it is where a rollback leads", r.Name, version)
+	case s.OnTheWayBack(version):
+		e = refuse(api.CodeRollbackPath, "cannot remove %s %s: a rollback to %s leads over it", r.Name, version, s.Previous)
 	default:
 		return r, nil
 	}

@@ -8,7 +8,7 @@
 //
 // Before installing, every failure is taken back: the running release was not touched and the disk is as it
 // was. From installing on a failure ends in the old release, hot where the relup leads back, else by a
-// restart of the node. Where the relup restarts the emulator the node ends in installing, and probation begins
+// restart of the node. There may be several relups on the way; installing is all of them. Where the relup restarts the emulator the node ends in installing, and probation begins
 // with the next one. A crash anywhere is settled at the next start from the operation that the volume recorded:
 // before its commit the old release boots, after it the new one.
 package upgrade
@@ -36,12 +36,12 @@ const (
 	Reverted   State = "reverted"   // the old release runs again
 )
 
-// transitions is the drawing above as data. A rollback has no package: it goes
-// from requested to planned.
+// transitions is the drawing above as data. A rollback has no package: it goes from requested to planned. What is to be
+// unpacked and no more is not planned: it goes from verified to unpacked, and that is its end.
 var transitions = map[State][]State{
 	Requested:  {Received, Planned, Aborted},
 	Received:   {Verified, Aborted},
-	Verified:   {Planned, Aborted},
+	Verified:   {Planned, Unpacked, Aborted},
 	Planned:    {Unpacked, Aborted},
 	Unpacked:   {Checked, Aborted},
 	Checked:    {Installing, Aborted},

@@ -259,7 +259,7 @@ func TestStoriesWalkEveryEdge(t *testing.T) {
 		kind    string
 		stories []story
 		play    func(*testing.T, string) *stage
-	}{{"upgrade", upgrades, playUpgrade}, {"rollback", rollbacks, playRollback}, {"restart", restarts, playRestart}, {"emulator", emulatorRestarts, playEmulatorRestart}} {
+	}{{"upgrade", upgrades, playUpgrade}, {"rollback", rollbacks, playRollback}, {"restart", restarts, playRestart}, {"emulator", emulatorRestarts, playEmulatorRestart}, {"hops", hops, playHops}, {"unpack", unpackings, playUnpack}} {
 		for _, story := range c.stories {
 			told := false
 			t.Run(c.kind+"/"+strings.ReplaceAll(story.script, " ", "_"), func(t *testing.T) {

@@ -47,7 +47,7 @@ func newStage(t *testing.T, script string, on ...files) *stage {
 	image := makeImage(t)
 	v := makeVolume(t, image, on...)
 	s := &stage{t: t, volume: v, world: newWorld(t, v, script), before: readDisk(t, v)}
-	s.engine = &Engine{Volume: v, Keeper: s.world, Image: image, Settle: 2 * time.Second, Record: func(e api.Event) { s.history = append(s.history, e) }}
+	s.engine = &Engine{Volume: v, Keeper: s.world, Image: image, Settle: 2 * time.Second, Within: time.Hour, Record: func(e api.Event) { s.history = append(s.history, e) }}
 	fullAt := s.world.fault("full")
 	s.world.see = func(call string) {
 		s.look()
@@ -183,7 +183,7 @@ func (s *stage) checkPath(r api.Result) {
 	}
 	ends := map[api.Outcome][]State{
 		api.Committed: {Committed}, api.Refused: {Aborted}, api.Aborted: {Aborted}, api.Reverted: {Reverted}, api.Broken: {Reverted, Probation},
-		api.Interrupted: {Installing, Probation},
+		api.Interrupted: {Installing, Probation}, api.Unpacked: {Unpacked},
 	}
 	if last := s.path[len(s.path)-1]; !slices.Contains(ends[r.Outcome], last) {
 		s.t.Errorf("%s in state %s", r.Outcome, last)
@@ -206,7 +206,7 @@ func (s *stage) checkVolume(r api.Result) {
 		}
 		return
 	}
-	if _, failed := state.Failed[r.To]; failed != (r.Outcome != api.Committed) {
+	if _, failed := state.Failed[r.To]; failed != (r.Outcome == api.Reverted || r.Outcome == api.Broken) {
 		s.t.Errorf("%s, and failed are %v", r.Outcome, state.Failed)
 	}
 	if otp := readDisk(s.t, s.volume)["releases/RELEASES"]; r.Outcome == api.Committed && r.Warnings == nil && strings.Contains(otp, "as OTP has it") {

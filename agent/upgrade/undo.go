@@ -15,7 +15,7 @@ func (a *attempt) fail(ctx context.Context, cause error) {
 	cause = a.because(ctx, cause)
 	a.littered = true // a disk that fails, or is full, may not let go of what was just written
 	begun := a.state == Installing || a.state == Probation
-	if begun && !errors.Is(cause, errUntouched) {
+	if begun && (!errors.Is(cause, errUntouched) || len(a.passed) > 0) {
 		a.revert(ctx, cause)
 		return
 	}
@@ -86,7 +86,7 @@ func (a *attempt) takeBack(ctx context.Context, failed *volume.Failure) {
 	if a.pkg.Digest != "" {
 		errs = append(errs, a.Volume.Discard(a.pkg))
 	}
-	if a.registeredByUs {
+	if len(a.registered) > 0 {
 		errs = append(errs, a.Volume.Derive(a.from)) // over what release_handler wrote in place
 	}
 	for _, err := range errs {
@@ -104,7 +104,7 @@ func (a *attempt) warnUndone(err error) {
 // tidy takes back what attempts before this one could not. It looks for that as the next start of the agent would, but
 // not while the node runs a release that never was permanent: that looks like debris as well.
 func (a *attempt) tidy() {
-	if inUse, there := a.Volume.State().Releases[a.Keeper.InUse()]; !a.littered || there && inUse.Permanent.IsZero() {
+	if inUse, there := a.Volume.State().Releases[a.Keeper.InUse()]; !a.littered || there && inUse.Unborn() {
 		return
 	}
 	if _, err := a.Volume.Recover(); err != nil {
@@ -118,7 +118,11 @@ func (a *attempt) tidy() {
 // restart into it.
 func (a *attempt) revert(ctx context.Context, cause error) {
 	e := a.explain(cause)
-	a.send(api.Event{Kind: "upgrade.failed", Message: fmt.Sprintf("%s did not go well: %s", a.describeRelease(a.to), e.Message), Error: e})
+	if errors.Is(cause, errTakenBack) {
+		a.emit("upgrade.taken_back", fmt.Sprintf("%s is taken back, as was asked for", a.describeRelease(a.to)), nil)
+	} else {
+		a.send(api.Event{Kind: "upgrade.failed", Message: fmt.Sprintf("%s did not go well: %s", a.describeRelease(a.to), e.Message), Error: e})
+	}
 	back := a.goBack(ctx, cause)
 	a.Keeper.Protect("")
 	if ctx.Err() != nil {
@@ -131,8 +135,13 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	} else {
 		a.warnUndone(a.Volume.Abort(failure))
 	}
-	outcome := api.Reverted
 	a.move(Reverted)
+	a.tellOfReturn(e, back, errors.Is(cause, errTakenBack))
+}
+
+// tellOfReturn ends an attempt whose release was taken back, or could not be. Where that was asked for it is no error.
+func (a *attempt) tellOfReturn(e *api.Error, back error, asked bool) {
+	outcome := api.Reverted
 	switch {
 	case back != nil:
 		outcome = api.Broken
@@ -143,6 +152,9 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 		e.State = fmt.Sprintf("%s runs again, in service", a.describeRelease(a.from))
 	}
 	r := a.result(outcome, e)
+	if asked && back == nil {
+		r.Error = nil
+	}
 	a.finish(r, a.kind+"."+string(outcome), e.Error())
 }
 
@@ -164,7 +176,7 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 		a.node = node // the keeper was quicker
 		return nil
 	}
-	if a.way.back && a.state == Probation && a.way.verdict() == "hot" && a.answers(ctx) {
+	if a.leadsBack() && a.answers(ctx) {
 		err := a.installBack(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -175,6 +187,11 @@ func (a *attempt) goBack(ctx context.Context, cause error) error {
 		}
 	}
 	return a.restartInto(ctx, a.from)
+}
+
+// leadsBack says that the node can go back in service: over all that is behind it, and nothing else was done to it.
+func (a *attempt) leadsBack() bool {
+	return len(a.passed) > 0 && !a.leaping && !a.way.cold && plan{hops: a.passed}.back()
 }
 
 // answers says that the node is not stuck. The way back has as much time as the way there, which a node that answers nobody
@@ -207,13 +224,9 @@ func (a *attempt) awaitOld(ctx context.Context) error {
 func (a *attempt) installBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, revertTimeout)
 	defer cancel()
-	err := a.askInstall(ctx, a.from)
-	if err == nil {
-		a.Keeper.Upgraded(a.node, a.from)
-		err = a.consolidate(ctx, a.to, a.from)
-	}
-	if err == nil {
-		err = a.watch(ctx, a.Volume.State().Releases[a.from], 0)
+	var err error
+	for err == nil && len(a.passed) > 0 {
+		err = a.leapBack(ctx, a.passed[len(a.passed)-1])
 	}
 	if err == nil {
 		return nil
@@ -222,6 +235,19 @@ func (a *attempt) installBack(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", gone, err)
 	}
 	return err
+}
+
+// leapBack takes the last hop back.
+func (a *attempt) leapBack(ctx context.Context, h hop) error {
+	if err := a.askInstall(ctx, h.from); err != nil {
+		return err
+	}
+	a.passed = a.passed[:len(a.passed)-1]
+	a.Keeper.Upgraded(a.node, h.from)
+	if err := a.consolidate(ctx, h.to, h.from); err != nil {
+		return err
+	}
+	return a.observe(ctx, a.Volume.State().Releases[h.from])
 }
 
 // move goes to a final state.

@@ -37,6 +37,7 @@ type world struct {
 	stop   context.CancelFunc
 	faults map[string]string // what is left of the script
 	phase  string            // which of its calls of one name a fault means
+	trail  []string          // what was left on the way there: there are phases of each hop
 
 	node    *node
 	protect string
@@ -131,6 +132,14 @@ func (w *world) Protect(version string) {
 }
 
 func (w *world) Expect(version string) { w.expect = version }
+
+func (w *world) Rest() {
+	w.see("rest")
+	w.phase = "rested"
+	if w.protect == "" {
+		w.t.Error("the end of a node that rests is not provided for")
+	}
+}
 
 func (w *world) Restart(ctx context.Context, version string) error {
 	w.see("restart")
@@ -323,10 +332,15 @@ func (c *connection) CheckInstallRelease(ctx context.Context, version string, _ 
 // InstallRelease is called install on the way there, and back on the way back.
 func (c *connection) InstallRelease(ctx context.Context, version string, _ rpc.InstallOptions) (rpc.Installed, error) {
 	name := "install"
-	if c.phase != "check" {
-		name = "back"
+	if c.phase == "check" {
+		c.trail = nil
 	}
-	c.phase = map[string]string{"install": "installed", "back": "reverted"}[name]
+	if slices.Contains(c.trail, version) {
+		name, c.phase = "back", "reverted"
+	} else {
+		c.trail = append(c.trail, c.runs)
+		c.phase = "installed" + c.hop()
+	}
 	return rpc.Installed{}, c.call(ctx, name, refusal("install_release", version, "code_change_failed"), func() error {
 		if c.expect != "" {
 			c.asked = true
@@ -345,6 +359,14 @@ func (c *connection) InstallRelease(ctx context.Context, version string, _ rpc.I
 		c.wrote()
 		return nil
 	})
+}
+
+// hop is empty for the first one on the way, then 2, 3 and so on.
+func (w *world) hop() string {
+	if len(w.trail) < 2 {
+		return ""
+	}
+	return fmt.Sprint(len(w.trail))
 }
 
 func (c *connection) MakePermanent(ctx context.Context, version string) error {
@@ -384,8 +406,8 @@ func (c *connection) Applications(ctx context.Context) (running []rpc.App, err e
 		}
 		return nil
 	})
-	if c.phase == "installed" && err == nil {
-		c.phase = "settled"
+	if c.phase == "installed"+c.hop() && err == nil {
+		c.phase = "settled" + c.hop()
 	}
 	return running, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -86,10 +85,11 @@ func pid(n api.Node) string {
 
 func (c *cli) releasesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "releases",
-		Short: "List the releases on the volume",
+		Use:     "releases",
+		Aliases: []string{"versions"},
+		Short:   "List the releases on the volume",
 		Long: `Releases lists what is on the volume: permanent boots after a restart, current runs and is not permanent,
-old was permanent before, unpacked was not. What is quarantined never ran well after it had become permanent, and is
+old was permanent before, unpacked never was. What is quarantined never ran well after it had become permanent, and is
 not booted again until an upgrade or a rollback to it is asked for; remove takes it away.
 
   docker exec CONTAINER agent releases
@@ -146,32 +146,6 @@ its end. It is kept on the volume.
 		},
 	}
 	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "at most so many of the newest events, 0 = all")
-	return cmd
-}
-
-func (c *cli) rpcCommand() *cobra.Command {
-	var timeout time.Duration
-	cmd := &cobra.Command{
-		Use:   "rpc MODULE FUNCTION [ARGS]",
-		Short: "Call a function in the node",
-		Long: `Rpc calls MODULE:FUNCTION in the node and prints the result as an Erlang term. ARGS is a list of Erlang terms,
-in one word of the shell.
-
-  docker exec CONTAINER agent rpc erlang system_info '[process_count]'
-
-` + exitHelp,
-		Args: args(2, 3),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			req := api.RPCRequest{Module: given[0], Function: given[1], Args: strings.Join(given[2:], ""), Timeout: timeout}
-			result, err := c.client().RPC(cmd.Context(), req)
-			if err != nil || c.json {
-				return c.give(api.RPCReply{Result: result}, err)
-			}
-			fmt.Fprintln(c.stdout, result)
-			return nil
-		},
-	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Second, "how long to wait for the result, an hour at most")
 	return cmd
 }
 

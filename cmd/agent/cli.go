@@ -77,8 +77,9 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		c.runCommand(), c.upgradeCommand(), c.rollbackCommand(), c.statusCommand(), c.releasesCommand(),
-		c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.rpcCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
+		c.runCommand(), c.upgradeCommand(), c.unpackCommand(), c.installCommand(), c.commitCommand(), c.rollbackCommand(),
+		c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.relupCommand(),
+		c.rpcCommand(), c.evalCommand(), c.remoteCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
 }
@@ -144,7 +145,15 @@ func (c *cli) printError(e *api.Error) {
 // complain tells a person what is wrong, what is true now, and the way out.
 func (c *cli) complain(e *api.Error) {
 	message := e.Message
-	if e.Code != codeUsage { // whose lines are the command's own
+	switch e.Code {
+	case codeUsage: // whose lines are the command's own
+	case api.CodeException: // of which the stack is on lines of its own, none of which is taken for the command's
+		lines := strings.Split(strings.TrimRight(message, "\n"), "\n")
+		for i := range lines {
+			lines[i] = printable(lines[i])
+		}
+		message = strings.Join(lines, "\n  ")
+	default:
 		message = printable(message)
 	}
 	fmt.Fprintf(c.stderr, "agent: %s\n", message)
@@ -166,8 +175,8 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
-	case codeNoPackage, codeNoSignature, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
-		api.CodeRollbackTarget, api.CodeRecordDrift:
+	case codeNoPackage, codeNoSignature, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
+		api.CodeRollbackTarget, api.CodeRollbackPath, api.CodeRecordDrift, api.CodeNotOnProbation:
 		return exitRefused
 	}
 	return exitError

@@ -8,10 +8,11 @@ import (
 
 func (c *cli) removeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove VSN",
-		Short: "Take a release off the volume",
-		Long: `Remove deletes a release, and of its libraries those that no other release needs. What runs, what boots, and where
-a rollback leads is refused. The agent does the same by itself with what is older than AGENT_KEEP_RELEASES says.
+		Use:     "remove VSN",
+		Aliases: []string{"uninstall"},
+		Short:   "Take a release off the volume",
+		Long: `Remove deletes a release, and of its libraries those that no other release needs. What runs, what boots, where
+a rollback leads, and what it leads over is refused. The agent does the same by itself with what is older than AGENT_KEEP_RELEASES says.
 Of a release in quarantine (agent releases) it makes room for a mended package of the same version.
 
   docker exec CONTAINER agent remove 1.0.0

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,15 +27,23 @@ func (c *cli) upgradeCommand() *cobra.Command {
 	var req api.UpgradeRequest
 	var settle time.Duration
 	var signature string
+	var hold holdFlags
 	cmd := &cobra.Command{
 		Use:   "upgrade PACKAGE|-",
 		Short: "Upgrade the running release to the one in a package, in service",
 		Long: `Upgrade sends a release package, as rebar3 tar makes it, to the agent, which verifies and unpacks it beside
 the running release, installs it with OTP's release_handler, watches it, and makes it permanent. When it does
-not go well the old release runs on, or runs again. A - reads the package from standard input.
+not go well the old release runs on, or runs again. A - reads the package from standard input; the version of a release on
+the volume in the place of a package is agent install.
+
+Where the release has no relup from what runs, the way leads over releases on the volume whose relups do; agent unpack puts one
+there. Until the last relup is through, everything that goes wrong ends in the release that ran before the first.
 
 A release that needs a restart is refused, with 5 where its relup restarts the emulator and with 3 where it has none, unless
 --restart allows it: the node is restarted into the new release on trial, and its connections and state end.
+
+With --derived (or AGENT_DERIVED_RELUPS=allow) a package without a relup gets one, from the appups of its applications and, for those that
+have none, from what changed in their modules; what is to be done is told before it is. agent relup makes the same beforehand.
 
 Once the package has come, the end of this command ends nothing: agent status shows how the upgrade goes.
 
@@ -47,29 +54,56 @@ one that --signature names, or is.
 
   docker exec -i CONTAINER agent upgrade - --signature "$(cat app.minisig)" < app-1.1.0.tar.gz
 
-` + exitHelp,
+` + holdHelp + exitHelp,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, given []string) error {
+		RunE: func(cmd *cobra.Command, given []string) (err error) {
 			if cmd.Flags().Changed("settle") {
 				req.Settle = &settle
 			}
-			text, err := findSignature(given[0], signature)
-			if err != nil {
+			if req.Hold, err = hold.hold(); err != nil {
 				return err
 			}
-			req.Signature = text
-			return c.upgrade(cmd.Context(), req, given[0])
+			if c.namesRelease(cmd.Context(), given[0]) {
+				if req.SHA256 != "" || signature != "" {
+					return usageError{fmt.Errorf("cannot check %s: it is on the volume, and --sha256 and --signature are for a package", given[0])}
+				}
+				return c.install(cmd.Context(), api.InstallRequest{Version: given[0], Restart: req.Restart, Settle: req.Settle, Hold: req.Hold})
+			}
+			if req.Signature, err = findSignature(given[0], signature); err != nil {
+				return err
+			}
+			return c.send(given[0], &req, func(pkg *sentPackage) (api.Result, error) {
+				return c.client().Upgrade(cmd.Context(), req, pkg.content, pkg.progress.event)
+			})
 		},
 	}
-	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
+	packageFlags(cmd, &req, &signature)
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
-	cmd.Flags().StringVar(&signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig, where that is there)")
-	cmd.Flags().BoolVar(&req.AllowDowngrade, "allow-downgrade", false, "let the package be of an older version than what runs")
-	cmd.Flags().DurationVar(&settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
+	cmd.Flags().BoolVar(&req.Derived, "derived", false, "have the relup made that the package lacks, where that can be done safely")
+	settleFlag(cmd, &settle)
+	hold.define(cmd)
 	return cmd
 }
 
-func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) error {
+// packageFlags say what is expected of a package.
+func packageFlags(cmd *cobra.Command, req *api.UpgradeRequest, signature *string) {
+	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
+	cmd.Flags().StringVar(signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig, where that is there)")
+	cmd.Flags().BoolVar(&req.AllowDowngrade, "allow-downgrade", false, "let the package be of an older version than what runs")
+}
+
+func settleFlag(cmd *cobra.Command, settle *time.Duration) {
+	cmd.Flags().DurationVar(settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
+}
+
+// sentPackage is one on its way to the agent.
+type sentPackage struct {
+	content  io.Reader
+	progress *progress
+}
+
+// send opens a package, has it sent, and tells how that ended.
+func (c *cli) send(path string, req *api.UpgradeRequest, do func(*sentPackage) (api.Result, error)) error {
 	progress := c.newProgress()
 	pkg, err := c.open(path)
 	if err != nil {
@@ -82,7 +116,7 @@ func (c *cli) upgrade(ctx context.Context, req api.UpgradeRequest, path string) 
 	} else if info, err := pkg.(*os.File).Stat(); err == nil && info.Mode().IsRegular() {
 		req.Size = info.Size()
 	}
-	result, err := c.client().Upgrade(ctx, req, pkg, progress.event)
+	result, err := do(&sentPackage{pkg, progress})
 	return c.end(progress, result, err)
 }
 
@@ -116,7 +150,7 @@ func (c *cli) open(path string) (io.ReadCloser, error) {
 	if err != nil {
 		e := &api.Error{Code: codeNoPackage, Message: err.Error(), State: "nothing was changed"}
 		if errors.Is(err, fs.ErrNotExist) {
-			e.Hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE"
+			e.Hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE; agent releases lists what is on the volume"
 		}
 		return nil, e
 	}
@@ -153,11 +187,14 @@ func (c *cli) openStdin() (io.ReadCloser, error) {
 func (c *cli) rollbackCommand() *cobra.Command {
 	var req api.RollbackRequest
 	cmd := &cobra.Command{
-		Use:   "rollback [VSN]",
-		Short: "Go back to the previous release, or to another one on the volume",
-		Long: `Rollback installs a release that is on the volume already, in service where a relup leads there. Where none
-does it is refused, unless --restart allows to restart the node into it, which ends its connections. Then the node need
+		Use:     "rollback [VSN]",
+		Aliases: []string{"downgrade"},
+		Short:   "Go back to the previous release, or to another one on the volume",
+		Long: `Rollback installs a release that is on the volume already, in service where relups lead there, also over others on the volume.
+Where none do it is refused, unless --restart allows to restart the node into it, which ends its connections. Then the node need
 not be up, so that this leads out of a crash loop. A release in quarantine has to be named.
+
+A release that waits for its commit (--no-commit) is taken back, to the one that ran before it.
 
   docker exec CONTAINER agent rollback
 
@@ -196,20 +233,28 @@ func (c *cli) end(p *progress, result api.Result, err error) error {
 }
 
 func (c *cli) tell(r api.Result) {
-	if r.Outcome != api.Committed && r.Error != nil {
+	took := r.Duration.Round(time.Millisecond)
+	switch {
+	case r.Outcome != api.Committed && r.Error != nil:
 		c.complain(r.Error)
-		return
+	case r.Outcome == api.Probation:
+		fmt.Fprintf(c.stdout, "%s %s runs and is not permanent (%s), in %s\n", r.Name, r.To, r.Way(), took)
+		fmt.Fprintf(c.stderr, "  hint: agent commit makes it permanent, agent rollback takes it back; %s comes back by itself at %s UTC\n",
+			r.From, r.CommitBy.UTC().Format(time.DateTime))
+	case r.Outcome == api.Unpacked:
+		fmt.Fprintf(c.stdout, "%s %s is on the volume, in %s\n", r.Name, r.To, took)
+	case r.Outcome == api.Reverted: // as was asked for
+		fmt.Fprintf(c.stdout, "%s %s runs again, %s was taken back\n", r.Name, r.From, r.To)
+	case r.Running != r.To:
+		fmt.Fprintf(c.stdout, "%s %s is permanent, and the node has ended since (%s), in %s\n", r.Name, r.To, r.Way(), took)
+	default:
+		fmt.Fprintf(c.stdout, "%s %s runs and is permanent (%s), in %s\n", r.Name, r.To, r.Way(), took)
 	}
-	what := "runs and is permanent"
-	if r.Running != r.To {
-		what = "is permanent, and the node has ended since"
-	}
-	fmt.Fprintf(c.stdout, "%s %s %s (was %s), in %s\n", r.Name, r.To, what, r.From, r.Duration.Round(time.Millisecond))
 }
 
 func resultStatus(r api.Result) int {
 	switch r.Outcome {
-	case api.Committed:
+	case api.Committed, api.Probation, api.Unpacked:
 		return exitDone
 	case api.Refused:
 		if r.Error != nil && r.Error.Code == api.CodeNeedsRestart {
@@ -217,6 +262,9 @@ func resultStatus(r api.Result) int {
 		}
 		return exitRefused
 	case api.Reverted:
+		if r.Error == nil { // it was asked for
+			return exitDone
+		}
 		return exitReverted
 	}
 	return exitError

@@ -12,6 +12,7 @@ import (
 
 	"theseus/integration/images"
 	"theseus/integration/need"
+	"theseus/integration/repack"
 )
 
 // patience is how long a fact may take on a loaded machine.
@@ -42,6 +43,7 @@ func newKit(t *testing.T) *kit {
 	k := &kit{dir: dir, agent: filepath.Join(dir, "agent"), golden: map[string]string{}}
 	if made := os.Getenv("AGENT_TEST_KIT"); made != "" {
 		must(t, exec.Command("cp", "-a", filepath.Join(made, "agent"), filepath.Join(made, "packages"), dir))
+		k.cutRelup(t)
 		return k
 	}
 	root, err := images.Root()
@@ -52,7 +54,18 @@ func newKit(t *testing.T) *kit {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	must(t, build)
 	must(t, exec.Command(filepath.Join(root, "integration", "demo", "build.sh"), filepath.Join(dir, "packages")))
+	k.cutRelup(t)
 	return k
+}
+
+// overSecond is the package of 1.2.0 to which the way from 1.0.0 leads over 1.1.0.
+const overSecond = "1.2.0-over-1.1.0"
+
+func (k *kit) cutRelup(t *testing.T) {
+	t.Helper()
+	if err := repack.File(k.pkg("1.2.0"), k.pkg(overSecond), repack.RelupFrom("1.1.0")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func must(t *testing.T, cmd *exec.Cmd) {

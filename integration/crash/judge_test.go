@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"theseus/agent/api"
 	"theseus/volume"
@@ -47,10 +48,10 @@ func readRecord(root string) (record, error) {
 	return r, err
 }
 
-// keeps tells what of a record is lost in a later one; what was never permanent, and what the operation may remove, may be.
+// keeps tells what of a record is lost in a later one; what only an operation kept, and what the operation may remove, may be.
 func (r record) keeps(later record, removable []string) error {
 	for version, release := range r.Releases {
-		if _, there := later.Releases[version]; !there && !release.Permanent.IsZero() && !slices.Contains(removable, version) {
+		if _, there := later.Releases[version]; !there && !release.Unborn() && !slices.Contains(removable, version) {
 			return fmt.Errorf("release %s is lost", version)
 		}
 	}
@@ -66,11 +67,31 @@ func (r record) keeps(later record, removable []string) error {
 }
 
 // settled looks at a volume on which nothing is under way: whole releases, and no other name. What was spare may be missing.
-func settled(root string, spare ...string) error {
-	r, err := readRecord(root)
-	if err != nil {
-		return err
+// An agent that lives notes that its release has run well when that is so: what it is about to write, it is let write.
+func (l *life) settled(spare ...string) error {
+	for deadline := time.Now().Add(patience); ; {
+		r, err := readRecord(l.volume)
+		if err == nil {
+			err = complete(l.volume, r, spare)
+		}
+		if err == nil || l.over() || !l.writes(r) || time.Now().After(deadline) {
+			return err
+		}
+		if _, err := l.must("status"); err != nil { // all of it stands still while nobody waits for something
+			return err
+		}
 	}
+}
+
+// writes says that the agent was stopped while it wrote its state, or has written it since.
+func (l *life) writes(before record) bool {
+	_, err := os.Lstat(filepath.Join(l.volume, ".agent", ".state.json.tmp"))
+	after, unreadable := readRecord(l.volume)
+	return err == nil || unreadable != nil || after.Generation != before.Generation
+}
+
+// complete holds a volume against what is recorded of it.
+func complete(root string, r record, spare []string) error {
 	if r.Operation != nil {
 		return fmt.Errorf("an operation is left: %+v", *r.Operation)
 	}
@@ -82,8 +103,8 @@ func settled(root string, spare ...string) error {
 		expect(want, name)
 	}
 	for version, release := range r.Releases {
-		if release.Permanent.IsZero() {
-			return fmt.Errorf("%s is recorded and never was permanent", version)
+		if release.Unborn() {
+			return fmt.Errorf("%s is recorded, never was permanent, and nobody wants it", version)
 		}
 		if err := whole(root, release, want); err != nil {
 			return fmt.Errorf("release %s: %w", version, err)

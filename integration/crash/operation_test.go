@@ -23,12 +23,15 @@ const (
 	first  = "1.0.0"
 	second = "1.0.0 1.1.0"
 	third  = "1.0.0 1.1.0 1.2.0"
+	later  = "1.0.0, and 1.1.0 for later"
 	wreck  = "an upgrade that died before its commit"
 )
 
 var operations = []*operation{
 	{name: "seed", golden: empty, to: "1.0.0"},
 	{name: "upgrade", golden: first, from: "1.0.0", to: "1.1.0", asks: upgradeTo("1.1.0")},
+	{name: "unpack", golden: first, from: "1.0.0", to: "1.0.0", asks: func(k *kit) []string { return []string{"unpack", k.pkg("1.1.0")} }},
+	{name: "upgrade over another", golden: later, from: "1.0.0", to: "1.2.0", asks: upgradeTo(overSecond)},
 	{name: "rollback", golden: second, from: "1.1.0", to: "1.0.0", asks: words("rollback")},
 	{name: "remove", golden: third, from: "1.2.0", to: "1.2.0", asks: words("remove", "1.0.0"), removes: []string{"1.0.0"}},
 	{name: "collect", golden: third, from: "1.2.0", to: "1.2.0", env: []string{"AGENT_KEEP_RELEASES=2"}, removes: []string{"1.0.0"}},
@@ -66,7 +69,32 @@ func (c *cell) makeGolden() error {
 	if err := l.end(); err != nil {
 		return err
 	}
+	if err := c.makeLater(); err != nil {
+		return fmt.Errorf("cannot make the golden volumes: %w", err)
+	}
 	return c.makeWreck()
+}
+
+// makeLater has a release unpacked, and not installed.
+func (c *cell) makeLater() error {
+	volume, err := c.copyOf(c.golden[first])
+	if err != nil {
+		return err
+	}
+	l, err := c.born(volume, false)
+	if err == nil {
+		err = l.boots()
+	}
+	if err == nil {
+		_, err = l.must("unpack", c.pkg("1.1.0"))
+	}
+	if err == nil {
+		err = l.end()
+	}
+	if err != nil {
+		return err
+	}
+	return c.keepGolden(later, volume)
 }
 
 func (c *cell) keepGolden(name, volume string) error {

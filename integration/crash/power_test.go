@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,8 +28,8 @@ var makers = map[string]struct {
 	"btrfs": {[]string{"mkfs.btrfs", "-q"}, 128 << 20},
 }
 
-// noPower says what is missing to cut the power.
-func noPower() string {
+// noPower says what is missing to cut the power. It is asked for each shot.
+var noPower = sync.OnceValue(func() string {
 	maker, known := makers[fileSystem()]
 	if !known {
 		return "to know how to make " + fileSystem()
@@ -40,7 +42,17 @@ func noPower() string {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		return "/dev/loop-control"
 	}
+	if !kernelHas(fileSystem()) {
+		return "a kernel with " + fileSystem()
+	}
 	return ""
+})
+
+// kernelHas says that a file system can be mounted, by the kernel itself or a module.
+func kernelHas(fileSystem string) bool {
+	_ = exec.Command("modprobe", "-q", fileSystem).Run() // where there are modules
+	known, err := os.ReadFile("/proc/filesystems")
+	return err == nil && slices.Contains(strings.Fields(string(known)), fileSystem)
 }
 
 // disk is a file system in a file.

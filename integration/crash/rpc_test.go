@@ -28,18 +28,20 @@ var questions = []shot{
 	{how: hung, after: true},
 }
 
-// addQuestions has something become of each question that an operation asks, when it had told of these. A node that hangs
-// has minutes for that while it boots or changes its code, which nobody waits for here.
+// addQuestions has something become of each question that an operation asks, when it had told of these.
 func (s *sweep) addQuestions(o *operation, told []string) {
 	for n, step := range told {
 		for _, q := range questions {
 			q.operation, q.fault, q.n = o, rpcFault, n+1
-			if q.how != hung || o.asks != nil && step != "install.begun" {
+			if q.how != hung || o.asks != nil && !hasMinutes(step) {
 				s.offer(q)
 			}
 		}
 	}
 }
+
+// hasMinutes says that a node that hangs is given minutes, because it changes its code: nobody waits for that here.
+func hasMinutes(step string) bool { return step == "install.begun" }
 
 // question looks at a call of the distribution's connection. Each write is a message.
 func (f *flight) question(c *call) {
@@ -50,6 +52,9 @@ func (f *flight) question(c *call) {
 	f.sent = append(f.sent, f.told)
 	if f.fault != rpcFault || f.hit != nil || len(f.sent) != f.n {
 		return
+	}
+	if f.how == hung && hasMinutes(f.told) {
+		return // there were fewer questions before than there once were
 	}
 	f.hit = &change{op: "send", nth: f.n, step: f.told}
 	f.socket, f.sender = fd, c

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"theseus/integration/need"
 )
 
 const (
@@ -29,6 +31,9 @@ func TestTheNextStartBootsACompleteKnownRelease(t *testing.T) {
 	if otp := elsewhere(); otp != "" {
 		inContainer(t, otp)
 		return
+	}
+	if lacks := noPower(); lacks != "" && os.Getenv("AGENT_TEST_FS") != "" {
+		need.Missing(t, lacks+", to cut the power")
 	}
 	s := sweep{kit: newKit(t), matrix: matrix{}}
 	for _, first := range []func(*cell) error{(*cell).makeGolden, s.measure} {

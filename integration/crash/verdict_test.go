@@ -91,7 +91,7 @@ func (f *flight) recovered(l *life, before record) error {
 	if err := before.keeps(after, f.removes); err != nil {
 		return err
 	}
-	if err := settled(l.volume); err != nil {
+	if err := l.settled(); err != nil {
 		return err
 	}
 	return nil
@@ -116,7 +116,7 @@ func (f *flight) again(l *life) (*life, error) {
 		if _, err := l.must("upgrade", f.cell.pkg(next)); err != nil {
 			return l, fmt.Errorf("the next upgrade: %w", err)
 		}
-		if err := settled(l.volume); err != nil {
+		if err := l.settled(); err != nil {
 			return l, fmt.Errorf("the next upgrade: %w", err)
 		}
 	}
@@ -203,7 +203,7 @@ func (f *flight) judgeError() (*life, error) {
 	case f.lasting:
 		return f.judgeNext()
 	}
-	if err := settled(f.volume); err != nil {
+	if err := f.settled(); err != nil {
 		if !f.leavesMore() {
 			return f.life, err
 		}
@@ -218,7 +218,7 @@ func (f *flight) judgeError() (*life, error) {
 // leavesMore says that the client was told that something is left to the next start: a removal that got stuck in the
 // middle, or what follows a commit.
 func (f *flight) leavesMore() bool {
-	noRoom := settled(f.volume, ".agent/ballast") == nil // which was given for a record of the state
+	noRoom := f.settled(".agent/ballast") == nil // which was given for a record of the state
 	return noRoom || f.from == f.to && f.answer.status == 1 || strings.Contains(f.answer.stderr, "\nwarned ")
 }
 
@@ -260,7 +260,7 @@ func (f *flight) judgeNext() (*life, error) {
 		err = fmt.Errorf("%q runs after the next attempt", runs)
 	}
 	if err == nil {
-		err = settled(f.volume, ".agent/ballast")
+		err = f.settled(".agent/ballast")
 	}
 	if err != nil {
 		return f.life, err

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/terminal"
 )
 
 func TestTheCommandsExitCodeIsTheAgents(t *testing.T) {
@@ -198,10 +200,10 @@ func TestTheCommandStartsWithNothingBlockedAndNothingIgnored(t *testing.T) {
 			r.ends(0)
 		})
 	}
-	c := open(t)
-	r := start(t, scene{tty: c.near, command: report})
-	c.shows(want[0])
-	c.shows(want[1])
+	c := terminal.Open(t)
+	r := start(t, scene{tty: c.Near, command: report})
+	c.Shows(want[0])
+	c.Shows(want[1])
 	r.ends(0)
 }
 

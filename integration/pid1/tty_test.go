@@ -1,132 +1,48 @@
 package pid1
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/terminal"
 )
-
-// console is the far end of a terminal: what a person types and sees.
-type console struct {
-	t    *testing.T
-	far  *os.File
-	near *os.File
-	mu   sync.Mutex
-	text strings.Builder
-	seen int // of text, by shows
-}
-
-func open(t *testing.T) *console {
-	t.Helper()
-	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(int(far.Fd()), unix.TIOCGPTN)
-	if err = errors.Join(err, unix.IoctlSetPointerInt(int(far.Fd()), unix.TIOCSPTLCK, 0)); err != nil {
-		t.Fatal(err)
-	}
-	near, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := near.Chmod(0o666); err != nil { // it is the user's of the story
-		t.Fatal(err)
-	}
-	c := &console{t: t, far: far, near: near}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for buf := make([]byte, 4096); ; {
-			n, err := far.Read(buf) // EIO when nobody has the terminal any more
-			c.mu.Lock()
-			c.text.Write(buf[:n])
-			c.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		near.Close()
-		<-read
-		far.Close()
-	})
-	return c
-}
-
-func (c *console) types(text string) {
-	c.t.Helper()
-	if _, err := c.far.WriteString(text); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// shows waits until text has come, behind what was waited for before.
-func (c *console) shows(text string) {
-	c.t.Helper()
-	eventually(c.t, fmt.Sprintf("the terminal shows %q; it shows %q", text, c.all()), func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		i := strings.Index(c.text.String()[c.seen:], text)
-		if i >= 0 {
-			c.seen += i + len(text)
-		}
-		return i >= 0
-	})
-}
-
-func (c *console) all() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.text.String()
-}
 
 // interactive is a shell whose prompt is known, and that keeps nothing.
 var interactive = []string{"env", "PS1=next> ", "HISTFILE=", "bash", "--norc", "--noprofile", "--noediting", "-i"}
 
-const (
-	ctrlC = "\x03"
-	ctrlD = "\x04"
-	ctrlZ = "\x1a"
-)
-
 func TestAShellOnATerminalHasJobControl(t *testing.T) {
 	tool(t, "bash")
-	c := open(t)
-	r := start(t, scene{tty: c.near, command: interactive})
-	c.shows("next> ")
-	c.types("echo flags:$-\n")
-	c.shows("\nflags:")
-	c.shows("m") // bash -i without a terminal of its own says so, and has none
-	c.shows("next> ")
-	c.types("sleep 1000\n")
+	c := terminal.Open(t)
+	r := start(t, scene{tty: c.Near, command: interactive})
+	c.Shows("next> ")
+	c.Types("echo flags:$-\n")
+	c.Shows("\nflags:")
+	c.Shows("m") // bash -i without a terminal of its own says so, and has none
+	c.Shows("next> ")
+	c.Types("sleep 1000\n")
 	eventually(t, "the job has the foreground", func() bool { return foreground(c, "sleep") })
-	c.types(ctrlC)
-	c.shows("next> ")
-	c.types("echo alive:$?\n")
-	c.shows("\nalive:130")
-	c.types("sleep 1000\n")
+	c.Types(terminal.CtrlC)
+	c.Shows("next> ")
+	c.Types("echo alive:$?\n")
+	c.Shows("\nalive:130")
+	c.Types("sleep 1000\n")
 	eventually(t, "the job has the foreground", func() bool { return foreground(c, "sleep") })
-	c.types(ctrlZ)
-	c.shows("Stopped")
-	c.types("kill -9 %1; disown -a; exit 3\n") // a shell with stopped jobs does not exit
+	c.Types(terminal.CtrlZ)
+	c.Shows("Stopped")
+	c.Types("kill -9 %1; disown -a; exit 3\n") // a shell with stopped jobs does not exit
 	r.ends(3)
 	for _, complaint := range []string{"no job control", "cannot set terminal", "agent:"} {
-		if strings.Contains(c.all(), complaint) {
-			t.Errorf("the terminal shows %q", c.all())
+		if strings.Contains(c.All(), complaint) {
+			t.Errorf("the terminal shows %q", c.All())
 		}
 	}
 }
 
 // foreground says whether the terminal's foreground group is led by this program.
-func foreground(c *console, program string) bool {
-	group, err := unix.IoctlGetInt(int(c.far.Fd()), unix.TIOCGPGRP)
+func foreground(c *terminal.Terminal, program string) bool {
+	group, err := unix.IoctlGetInt(int(c.Far.Fd()), unix.TIOCGPGRP)
 	return err == nil && name(group) == program
 }
 
@@ -134,13 +50,13 @@ func foreground(c *console, program string) bool {
 // it listens dies of it.
 func TestNoHandOverOfTheTerminalIsASignalToTheCommand(t *testing.T) {
 	for range 100 {
-		c := open(t)
-		r := start(t, scene{tty: c.near, role: "listener", command: self()})
-		c.shows("ready")
+		c := terminal.Open(t)
+		r := start(t, scene{tty: c.Near, role: "listener", command: self()})
+		c.Shows("ready")
 		r.signal(unix.SIGUSR1)
-		c.shows("signal 10")
-		if got := strings.Fields(c.all()); len(got) != 3 {
-			t.Fatalf("the terminal shows %q", c.all())
+		c.Shows("signal 10")
+		if got := strings.Fields(c.All()); len(got) != 3 {
+			t.Fatalf("the terminal shows %q", c.All())
 		}
 		tell(t, r.first(), unix.SIGKILL)
 		<-r.ended
@@ -162,14 +78,14 @@ func TestAsPID1AStopHangsNothing(t *testing.T) {
 }
 
 // session is a person's shell as PID 1, for an agent that is one of its jobs; $agent is the way to run it.
-func session(t *testing.T) (*run, *console) {
+func session(t *testing.T) (*run, *terminal.Terminal) {
 	t.Helper()
 	tool(t, "bash")
-	c := open(t)
+	c := terminal.Open(t)
 	r := start(t, scene{
-		tty: c.near, command: []string{"true"}, launch: `export agent="$0 run --raw --"; exec ` + strings.Replace(strings.Join(interactive, " "), "PS1=next> ", "'PS1=next> '", 1),
+		tty: c.Near, command: []string{"true"}, launch: `export agent="$0 run --raw --"; exec ` + strings.Replace(strings.Join(interactive, " "), "PS1=next> ", "'PS1=next> '", 1),
 	})
-	c.shows("next> ")
+	c.Shows("next> ")
 	return r, c
 }
 
@@ -184,40 +100,40 @@ func both(state1, state2, want string) bool { return state1 == want && state2 ==
 
 func TestAJobStopsAndGoesOnWithItsCommand(t *testing.T) {
 	r, c := session(t)
-	c.types("$agent cat\n")
+	c.Types("$agent cat\n")
 	agent, command := jobs(t, r)
 	eventually(t, "the command has the foreground", func() bool { return foreground(c, "cat") })
 	for range 3 {
-		c.types("words\n")
-		c.shows("words\r\nwords\r\n") // echoed, and by cat
-		c.types(ctrlZ)
-		c.shows("Stopped")
+		c.Types("words\n")
+		c.Shows("words\r\nwords\r\n") // echoed, and by cat
+		c.Types(terminal.CtrlZ)
+		c.Shows("Stopped")
 		if !both(state(agent), state(command), "T") {
 			t.Errorf("the agent is %s, its command %s", state(agent), state(command))
 		}
-		c.shows("next> ")
-		c.types("fg\n")
+		c.Shows("next> ")
+		c.Types("fg\n")
 		eventually(t, "both go on", func() bool { return both(state(agent), state(command), "S") })
 	}
-	c.types(ctrlD)
-	c.shows("next> ")
-	c.types("echo status:$?\n")
-	c.shows("\nstatus:0")
+	c.Types(terminal.CtrlD)
+	c.Shows("next> ")
+	c.Types("echo status:$?\n")
+	c.Shows("\nstatus:0")
 }
 
 func TestABackgroundJobThatReadsStopsUntilItHasTheForeground(t *testing.T) {
 	r, c := session(t)
-	c.types("$agent cat &\n")
+	c.Types("$agent cat &\n")
 	agent, command := jobs(t, r)
 	eventually(t, "both have stopped", func() bool { return both(state(agent), state(command), "T") })
-	c.types("fg\n")
+	c.Types("fg\n")
 	eventually(t, "the command has the foreground", func() bool { return foreground(c, "cat") })
-	c.types("words\n")
-	c.shows("words\r\nwords\r\n")
-	c.types(ctrlC)
-	c.shows("next> ")
-	c.types("echo status:$?\n")
-	c.shows("\nstatus:130")
+	c.Types("words\n")
+	c.Shows("words\r\nwords\r\n")
+	c.Types(terminal.CtrlC)
+	c.Shows("next> ")
+	c.Types("echo status:$?\n")
+	c.Shows("\nstatus:130")
 }
 
 // Without a terminal in common, a stop goes through the agent, and its end comes from there too.

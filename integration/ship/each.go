@@ -11,7 +11,7 @@ func EachOTP(t *testing.T, story func(t *testing.T, otp string)) {
 	t.Helper()
 	t.Parallel()
 	docker.Require(t)
-	for _, otp := range drawn(t.Name(), asked()) {
+	for _, otp := range Drawn(t.Name(), 1, asked()) {
 		t.Run("OTP"+otp, func(t *testing.T) { story(t, otp) })
 	}
 }

@@ -48,10 +48,20 @@ func OnEachOTPBut(t *testing.T, not string, story func(t *testing.T, set *images
 	if len(otps) == 0 {
 		t.Skipf("needs another OTP than %s", not)
 	}
-	on(t, drawn(t.Name(), otps), func(t *testing.T, set *images.Set) {
+	on(t, Drawn(t.Name(), 1, otps), func(t *testing.T, set *images.Set) {
 		t.Parallel()
 		story(t, set)
 	})
+}
+
+// OnOTP is for a story that can be told on one OTP alone.
+func OnOTP(t *testing.T, otp string, story func(t *testing.T, set *images.Set)) {
+	t.Helper()
+	t.Parallel()
+	if !slices.Contains(asked(), otp) {
+		t.Skipf("needs OTP %s", otp)
+	}
+	on(t, []string{otp}, story)
 }
 
 // AloneOnEachOTP is for a story that needs the machine for itself, and is never left out.
@@ -68,15 +78,16 @@ func asked() []string {
 	return []string{"27"}
 }
 
-// drawn is one of them where there is a seed.
-func drawn(story string, otps []string) []string {
+// Drawn are n of them where there is a seed, which with the story decides; else all.
+func Drawn[T any](story string, n int, all []T) []T {
 	seed := os.Getenv("AGENT_TEST_SEED")
-	if seed == "" {
-		return otps
+	if seed == "" || n >= len(all) {
+		return all
 	}
 	lot := fnv.New32a()
 	_, _ = io.WriteString(lot, seed+story)
-	return otps[lot.Sum32()%uint32(len(otps)):][:1]
+	first := int(lot.Sum32() % uint32(len(all)))
+	return append(slices.Clone(all), all...)[first : first+n]
 }
 
 func on(t *testing.T, otps []string, story func(t *testing.T, set *images.Set)) {

@@ -102,21 +102,32 @@ func (d *decoder) export() (string, error) {
 // fun reads NEW_FUN_EXT, which says its own size, these four bytes included. Only its module is of
 // interest; what it closes over is skipped, and travels in Raw.
 func (d *decoder) fun() (string, error) {
-	const header = 4 + 1 + 16 + 4 + 4 // size, arity, uniq, index, free variables
-	whole := decoder{b: d.b}
-	size, err := whole.uint(4)
-	if err != nil || size < header {
+	size, err := d.uint(4)
+	if err != nil || size < 4 || size-4 > len(d.b) {
 		return "", ErrMalformed
 	}
-	if _, err := d.take(size); err != nil {
+	fun := decoder{b: d.b[:size-4]}
+	d.b = d.b[size-4:]
+	return fun.funText(size)
+}
+
+// funText reads what a fun is printed as, from behind its size.
+func (d *decoder) funText(size int) (string, error) {
+	const uniq = 1 + 16         // arity and unique value, before the index
+	const header = uniq + 4 + 4 // and the number of free variables
+	if size < 4+header {
+		return "", ErrMalformed
+	}
+	if _, err := d.take(uniq); err != nil {
 		return "", err
 	}
-	body := decoder{b: whole.b[header-4 : size-4]}
-	module, err := body.atom()
+	index, err := d.uint(4)
 	if err != nil {
 		return "", err
 	}
-	index := decoder{b: whole.b[17:21]}
-	n, err := index.uint(4)
-	return fmt.Sprintf("#Fun<%s.%d>", module, n), err
+	if _, err := d.take(4); err != nil {
+		return "", err
+	}
+	module, err := d.atom()
+	return fmt.Sprintf("#Fun<%s.%d>", module, index), err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -122,7 +123,16 @@ func (s *scanner) scanToken() token {
 // punctuation, the longer before its own prefix.
 var punctuation = []string{"<<", ">>", "=>", "{", "}", "[", "]", "|", ",", "#", "/", ":", "-", "+"}
 
+// shown matches what the shell and ~p show of a term that has no text: no reader takes it, and yet it is found in files that
+// a program has printed.
+var shown = regexp.MustCompile(`^(#(Fun|Ref|Port)<[^<>]{0,80}>|<\d+\.\d+\.\d+>)`)
+
 func (s *scanner) punct() token {
+	if c := s.peek(0); c == '#' || c == '<' {
+		if picture := shown.FindString(s.src[s.pos:min(len(s.src), s.pos+100)]); picture != "" {
+			return s.fail(picture + " has no text form: a fun, a process, a port or a reference cannot be read from a file")
+		}
+	}
 	for _, p := range punctuation {
 		if strings.HasPrefix(s.src[s.pos:], p) {
 			s.pos += len(p)

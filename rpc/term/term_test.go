@@ -91,6 +91,8 @@ func TestParseNamesTheLineOfTheError(t *testing.T) {
 	for text, want := range map[string]string{
 		"a":                                 "line 1: expected a full stop, found the end of the text",
 		"{a,\n b.\n":                        `line 2: expected "}", found a full stop`,
+		"{f,#Fun<shop.0.1>}.":               `line 1: #Fun<shop.0.1> has no text form: a fun, a process, a port or a reference cannot be read from a file`,
+		"{p,<0.1.0>}.":                      `line 1: <0.1.0> has no text form: a fun, a process, a port or a reference cannot be read from a file`,
 		"\n\nVar.":                          `line 3: unexpected character 'V'`,
 		"\"a\nb":                            `line 1: the quote " is not closed`,
 		"a.b.":                              "line 1: a full stop must be followed by white space",

@@ -68,6 +68,8 @@ func texts() []Case {
 		{"an-atom-in-it", "which is not {Application, Parameters}", "[demo]."},
 		{"code", "cannot be read", "[{demo,[{f,fun() -> halt() end}]}]."},
 		{"a-variable", "cannot be read", "[{demo,[X]}]."},
+		{"a-fun", "#Fun<shop.0.1> has no text form", "[{demo,[{f,#Fun<shop.0.1>}]}]."},
+		{"a-process", "<0.71.0> has no text form", "[{demo,[{p,<0.71.0>}]}]."},
 		{"deep-lists", "more than 256 levels of nesting", deep("[", "]")},
 		{"deep-tuples", "more than 256 levels of nesting", deep("{", "}")},
 		{"deep-maps", "more than 256 levels of nesting", strings.Repeat("#{a=>", 100_000)},
@@ -147,8 +149,8 @@ func rels() []Case {
 		rel(c[0], "bad-rel", c[1], func(*pkg) string { return c[2] })
 	}
 	rel("huge", "too-large", ".rel is larger than 4194304 bytes", func(*pkg) string { return strings.Repeat(" ", 5<<20) })
-	rel("needs-a-newer-kernel", "needs-image", "only another image can run it", swap(func(p *pkg) string { return fmt.Sprintf("{kernel,%q}", p.Kernel) }, `{kernel,"99.9"}`))
-	rel("needs-a-newer-erts", "needs-image", "only another image can run it", swap(erts, "99.9"))
+	rel("needs-a-newer-kernel", "needs-image", "it needs a new image", swap(func(p *pkg) string { return fmt.Sprintf("{kernel,%q}", p.Kernel) }, `{kernel,"99.9"}`))
+	rel("needs-a-newer-erts", "needs-image", "it needs a new image", swap(erts, "99.9"))
 	return cases
 }
 

@@ -1,0 +1,135 @@
+package relup
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"theseus/signals"
+)
+
+// The modules of an application that the tests change.
+const (
+	server = `-module(server). -behaviour(gen_server). -compile([export_all, nowarn_export_all]).
+		start_link() -> gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+		init([]) -> {ok, 0}. handle_call(_, _, S) -> {reply, S, S}. handle_cast(_, S) -> {noreply, S}.`
+	changes = ` code_change(_, S, _) when is_integer(S) -> {ok, {S, new}}.`
+	same    = ` code_change(_, State, _) -> {ok, State}.`
+	top     = `-module(top). -behaviour(supervisor). -export([start_link/0, init/1]).
+		start_link() -> supervisor:start_link({local, ?MODULE}, ?MODULE, []).
+		init([]) -> {ok, {#{}, [#{id => server, start => {server, start_link, []}}MORE]}}.`
+	library = `-module(library). -export([f/0]). f() -> 1.`
+	caller  = `-module(caller). -export([g/0]). g() -> library:f().`
+	starter = `-module(starter). -behaviour(application). -export([start/2, stop/1]). start(_, _) -> top:start_link(). stop(_) -> ok.`
+	native  = `-module(native). -export([h/0]). -on_load(load/0). load() -> erlang:load_nif("x", 0), ok. h() -> 1.`
+)
+
+// with is a module whose text has changed.
+func with(text, old, new string) string { return strings.Replace(text, old, new, 1) }
+
+func sup(children string) string { return with(top, "MORE", children) }
+
+func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
+	base := modules{"server": server, "top": sup(""), "library": library, "caller": caller, "starter": starter}
+	for name, test := range map[string]struct {
+		old, new modules
+		want     string // the instructions
+	}{
+		"nothing":              {base, base, ``},
+		"a library":            {base, base.with("library", with(library, "1", "2")), `{load_module,library,soft_purge,soft_purge,[]}`},
+		"a library and caller": {base, base.with("library", with(library, "1", "2")).with("caller", with(caller, "f()", "f() + 1")), `{load_module,caller,soft_purge,soft_purge,[library]},{load_module,library,soft_purge,soft_purge,[]}`},
+		"a new one":            {base, base.with("more", with(library, "library", "more")), `{add_module,more}`},
+		"one less":             {base, base.without("caller"), `{delete_module,caller}`},
+		"a state":              {base, base.with("server", server+changes), `{update,server,{advanced,[]},soft_purge,soft_purge,[]}`},
+		"no state":             {base, base.with("server", with(server, "{ok, 0}", "{ok, 1}")), `{load_module,server,soft_purge,soft_purge,[]}`},
+		"no state to migrate":  {base.with("server", server+same), base.with("server", with(server, "{ok, 0}", "{ok, 1}")+same), `{load_module,server,soft_purge,soft_purge,[]}`},
+		"a new child": {base, base.with("top", sup(", #{id => other, start => {server, start_link, []}}")),
+			`{update,top,supervisor},{apply,{supervisor,restart_child,[top,other]}}`},
+		"a child less": {base.with("top", sup(", #{id => {other,1}, start => {server, start_link, []}}")), base,
+			`{update,top,supervisor},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`},
+		"another intensity": {base, base.with("top", with(sup(""), "#{}", "#{intensity => 5}")), `{update,top,supervisor}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			made, err := make2(t, test.old, test.new)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := `{"2",[{"1",[` + test.want + "]}],[]}."
+			if got := strings.NewReplacer("\n", "", " ", "").Replace(made.Derived["app"]); got != want {
+				t.Errorf("the appup is\n%s\nwant\n%s", got, want)
+			}
+			if !strings.Contains(string(made.Relup), `{"2.0.0"`) {
+				t.Errorf("the relup is\n%s", made.Relup)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeDerivedSafelySaysWhy(t *testing.T) {
+	base := modules{"server": server, "top": sup(""), "starter": starter, "native": native}
+	for name, test := range map[string]struct {
+		new  modules
+		want string
+	}{
+		"native code":      {base.with("native", with(native, "h() -> 1", "h() -> 2")), "native has native code"},
+		"native code gone": {base.without("native"), "native, which is gone, has native code"},
+		"another kind":     {base.with("server", library2("server")), "server has become another kind of process"},
+		"the start":        {base.with("starter", with(starter, "stop(_) -> ok", "stop(_) -> done")), "starter, which starts it, has changed"},
+		"another child":    {base.with("top", with(sup(""), "=> {server, start_link, []}", "=> {server, start_link, []}, type => supervisor")), "the child server of top has become another one"},
+		"an argument":      {base.with("top", with(sup(""), "init([])", "init({only, this})")), "what the supervisor top starts is not known without its argument"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := make2(t, base, test.new)
+			var none *UnderivableError
+			if !errors.As(err, &none) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestASupervisorThatIsNotKnownByANameIsToldNothing(t *testing.T) {
+	nameless := func(text string) string { return with(text, "{local, ?MODULE}, ?MODULE", "?MODULE") }
+	old := modules{"server": server, "top": nameless(sup(""))}
+	_, err := make2(t, old, old.with("top", nameless(sup(", #{id => other, start => {server, start_link, []}}"))))
+	if err == nil || !strings.Contains(err.Error(), "starts other children, and is not known by a name") {
+		t.Error(err)
+	}
+}
+
+func library2(name string) string { return with(library, "library", name) }
+
+func TestAnAppupThatIsThereIsUsedAlsoWithARegularExpression(t *testing.T) {
+	for _, from := range []string{`"1"`, `<<"[01]">>`} {
+		old, new := modules{"library": library}, modules{"library": with(library, "1", "2")}
+		new["app.appup"] = `{"2",[{` + from + `,[{load_module,library,brutal_purge,brutal_purge,[]}]}],[]}.`
+		made, err := make2(t, old, new)
+		if err != nil || len(made.Derived) > 0 || !strings.Contains(string(made.Relup), "brutal_purge") {
+			t.Errorf("%s: %v, derived %v\n%s", from, err, made.Derived, made.Relup)
+		}
+	}
+}
+
+func TestAnAppupForAnotherVersionIsNone(t *testing.T) {
+	old, new := modules{"library": library}, modules{"library": with(library, "1", "2")}
+	new["app.appup"] = `{"2",[{"0",[{load_module,library}]}],[]}.`
+	made, err := make2(t, old, new)
+	if err != nil || made.Derived["app"] == "" {
+		t.Errorf("%v, derived %v", err, made.Derived)
+	}
+}
+
+// make2 makes the relup from 1.0.0 to 2.0.0, of an application in the versions 1 and 2.
+func make2(t *testing.T, old, new modules) (Made, error) {
+	t.Helper()
+	otp := image(t)
+	init, err := signals.New(slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := [2]string{pack(t, otp, "1", old), pack(t, otp, "2", new)}
+	return Packages(t.Context(), t.TempDir(), otp, init.Start, packages)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"theseus/agent"
+	"theseus/agent/api"
+	"theseus/agent/relup"
+	"theseus/signals"
+)
+
+// codeUnderivable says that only a restart leads to the release.
+const codeUnderivable = "underivable"
+
+func (c *cli) relupCommand() *cobra.Command {
+	var output string
+	var appups bool
+	cmd := &cobra.Command{
+		Use:   "relup OLD NEW",
+		Short: "Make the relup between two packages, also where applications have no appup",
+		Long: `Relup makes what leads a node from the release in the package OLD to that in NEW, and prints it. Appups that the
+applications have are used; for an application without one the instructions are derived from what changed in its modules, and
+where that cannot be done safely the command says why and makes nothing. It leads up only: a way back is not derived. Put it as
+releases/VSN/relup into the package of NEW; or print the appups with --appup, review them and keep them with the sources. It needs
+no agent, but the OTP of the image, and a few times the packages' size in TMPDIR.
+
+  docker run --rm --entrypoint agent -v "$PWD:/mnt" IMAGE relup /mnt/app-1.0.0.tar.gz /mnt/app-1.1.0.tar.gz -o /mnt/relup
+
+EXIT STATUS
+  0 made · 1 it could not be made · 2 usage · 3 nothing can be derived: a restart is the way`,
+		Args: args(2, 2),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
+			defer stop()
+			made, err := c.makeRelup(ctx, [2]string(given))
+			if err != nil {
+				return c.tellUnderivable(err)
+			}
+			return c.tellRelup(made, output, appups)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write it to, instead of standard output")
+	cmd.Flags().BoolVar(&appups, "appup", false, "print the appups that were derived instead")
+	return cmd
+}
+
+func (c *cli) makeRelup(ctx context.Context, packages [2]string) (made relup.Made, err error) {
+	dir, err := os.MkdirTemp("", "agent-relup-")
+	if err != nil {
+		return made, fmt.Errorf("cannot make a relup: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	image, err := agent.DetectImage()
+	if err != nil {
+		return made, err
+	}
+	init, err := signals.New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return made, err
+	}
+	return relup.Packages(ctx, dir, image, init.Start, packages)
+}
+
+// tellUnderivable is for what is no error of the command, but its answer.
+func (c *cli) tellUnderivable(err error) error {
+	var none *relup.UnderivableError
+	if e, refused := refusal("the package", err); refused {
+		c.status = exitRefused
+		if c.json {
+			c.printError(e)
+		} else {
+			c.complain(e)
+		}
+		return nil
+	}
+	if errors.As(err, &none) {
+		err = &api.Error{Code: codeUnderivable, Message: err.Error(), Hint: "write an appup for it, or upgrade with a restart: agent upgrade --restart"}
+	}
+	return err
+}
+
+func (c *cli) tellRelup(made relup.Made, output string, appups bool) error {
+	for _, warning := range made.Warnings {
+		fmt.Fprintf(c.stderr, "agent: systools warns: %s\n", printable(warning))
+	}
+	for _, name := range slices.Sorted(maps.Keys(made.Derived)) {
+		fmt.Fprintf(c.stderr, "agent: %s has no appup: its instructions were derived\n", name)
+	}
+	switch {
+	case c.json:
+		c.print(map[string]any{"relup": string(made.Relup), "derived": made.Derived, "warnings": made.Warnings})
+	case appups:
+		for _, name := range slices.Sorted(maps.Keys(made.Derived)) {
+			fmt.Fprintf(c.stdout, "%%%% %s.appup\n%s", name, made.Derived[name])
+		}
+	case output != "":
+		if err := os.WriteFile(output, made.Relup, 0o644); err != nil {
+			return fmt.Errorf("cannot write the relup: %w", err)
+		}
+	default:
+		_, err := c.stdout.Write(made.Relup)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,21 @@
+%% The state has gained a field since 1.0.0: how often something was added.
+-module(tally).
+-behaviour(gen_server).
+-export([start_link/0, add/1, state/0]).
+-export([init/1, handle_call/3, handle_cast/2, code_change/3]).
+
+start_link() -> gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+add(N) -> gen_server:call(?MODULE, {add, N}).
+
+state() -> gen_server:call(?MODULE, state).
+
+init([]) -> {ok, {sum, 0, times, 0}}.
+
+handle_call({add, N}, _From, {sum, Sum, times, Times}) -> {reply, ok, {sum, Sum + N, times, Times + 1}};
+handle_call(state, _From, State) -> {reply, State, State}.
+
+handle_cast(_, State) -> {noreply, State}.
+
+code_change({down, _}, {sum, Sum, times, _}, []) -> {ok, {sum, Sum}};
+code_change(_, {sum, Sum}, []) -> {ok, {sum, Sum, times, 0}}.

@@ -1,0 +1,289 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"theseus/rpc"
+	"theseus/rpc/term"
+)
+
+// evaluate is what a job prints, and the text of its value.
+func evaluate(t testing.TB, n *rpc.Node, job rpc.Job, style rpc.Style) (printed, value string, err error) {
+	t.Helper()
+	var output, text bytes.Buffer
+	v, err := n.Do(t.Context(), job, func(part []byte) error { output.Write(part); return nil })
+	if err != nil {
+		return output.String(), "", err
+	}
+	defer v.Close(t.Context())
+	if err := v.Write(t.Context(), &text, style); err != nil {
+		t.Fatal(err)
+	}
+	return output.String(), text.String(), nil
+}
+
+func TestExpressionsAreEvaluatedOneAfterAnother(t *testing.T) {
+	n := startErlang(t).connect(t)
+	for source, want := range map[string]string{
+		"1 + 1.":                              "2",
+		"A = 20. B = A + 1.\n\n{A, B}":        "{20,21}",
+		"% a comment\nlists:seq(1, 3) . % …":  "[1,2,3]",
+		`F = fun(X) -> X * 2 end, F(21)`:      "42",
+		`"żółw"`:                              `"żółw"`,
+		`<<"żółw"/utf8>>`:                     `<<"żółw"/utf8>>`,
+		`io:get_line("anybody? ")`:            "eof",
+		`try throw(a) catch throw:B -> B end`: "a",
+	} {
+		if _, value, err := evaluate(t, n, rpc.ErlangJob(source), rpc.Line); err != nil || value != want {
+			t.Errorf("%s: got %s, %v", source, value, err)
+		}
+	}
+}
+
+func TestWhatIsPrintedComesAsItIsPrinted(t *testing.T) {
+	n := startErlang(t).connect(t)
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		source := `io:format("before ~ts~n", ["ż"]), receive after 300 -> ok end, io:put_chars(<<"after\n">>), io:fwrite(standard_io, "~w", [x]), done.`
+		v, err := n.Do(t.Context(), rpc.ErlangJob(source), func(part []byte) error { lines <- string(part); return nil })
+		if err != nil {
+			lines <- err.Error()
+			return
+		}
+		v.Close(t.Context())
+	}()
+	var all []string
+	first := time.Now()
+	for line := range lines {
+		if all = append(all, line); len(all) == 1 {
+			first = time.Now()
+		}
+	}
+	if got := strings.Join(all, "|"); got != "before ż\n|after\n|x" || time.Since(first) < 300*time.Millisecond {
+		t.Errorf("got %q, the first %s before the end", got, time.Since(first))
+	}
+}
+
+func TestWhatCannotBeEvaluatedIsOneLineWithItsNumber(t *testing.T) {
+	n := startErlang(t).connect(t)
+	for source, want := range map[string]string{
+		"A = 1.\nB = foo(.":     "line 2: syntax error before: '.'",
+		"A = 1,\n":              "line 2: syntax error before: '.'",
+		"ok.\nA.":               "line 2: variable 'A' is unbound",
+		"ok.\n\n\"never ends":   "line 3: unterminated string",
+		"ok. '\x01":             "line 1: unterminated atom",
+		"":                      "line 1: there is no expression",
+		"begin\n1, 2\nend end.": "line 3: syntax error before: 'end'",
+	} {
+		printed, _, err := evaluate(t, n, rpc.ErlangJob(source+""), rpc.Line)
+		var syntax *rpc.SyntaxError
+		if !errors.As(err, &syntax) || !strings.HasPrefix(syntax.Text, want) || strings.Contains(syntax.Text, "\n") || printed != "" {
+			t.Errorf("%q: %q, %v", source, printed, err)
+		}
+	}
+}
+
+func TestAnExceptionHasItsClassReasonAndStack(t *testing.T) {
+	n := startErlang(t).connect(t)
+	for source, want := range map[string][]string{
+		"1 = 2.":                                {"exception error: no match of right hand side value 2"},
+		"case 2 of 1 -> X = 2; 2 -> ok end. X.": {"exception error: variable 'X' is unbound"},
+		"lists:sum([a]).":                       {"exception error: an error occurred when evaluating an arithmetic expression", "in call from lists:sum/2 (lists.erl"},
+		"throw({a, b}).":                        {"exception throw: {a,b}"},
+		"exit(enough).":                         {"exception exit: enough"},
+		"error(lists:duplicate(1000000, $a)).":  {"exception error: "},
+		"nobody:knows().":                       {"undefined function nobody:knows/0"},
+		"exit(self(), kill), receive after infinity -> ok end.": {"the process that evaluated it ended: killed"},
+	} {
+		_, _, err := evaluate(t, n, rpc.ErlangJob(source), rpc.Line)
+		var exception *rpc.ExceptionError
+		if !errors.As(err, &exception) || len(exception.Text) > 20_000 {
+			t.Errorf("%s: %.300v", source, err)
+			continue
+		}
+		for _, part := range want {
+			if !strings.Contains(exception.Text, part) || strings.Contains(exception.Text, "erl_eval") {
+				t.Errorf("%s: %s", source, exception.Text)
+			}
+		}
+	}
+}
+
+// hundred is a result of 100 MB.
+const hundred = 100 << 20
+
+// count counts what is written, and the most memory that was in use meanwhile.
+type count struct {
+	t     *testing.T
+	bytes int64
+	most  uint64
+	looks int
+}
+
+func (c *count) Write(text []byte) (int, error) {
+	c.bytes += int64(len(text))
+	if c.looks++; c.looks%256 == 0 {
+		c.most = max(c.most, liveHeap())
+	}
+	return len(text), nil
+}
+
+func TestAResultOfAnySizeIsWrittenInABoundedAmountOfMemory(t *testing.T) {
+	n := startErlang(t).connect(t)
+	for about, c := range map[string]struct {
+		job   rpc.Job
+		least int64
+	}{
+		"a text":      {rpc.CallJob("binary", "copy", term.Binary("x"), int64(hundred)), hundred + 6},
+		"no text":     {rpc.CallJob("binary", "copy", term.Binary{0}, int64(hundred/4)), hundred/2 + 3},
+		"a string":    {rpc.CallJob("lists", "duplicate", int64(hundred/10), int64('x')), hundred/10 + 2},
+		"small terms": {rpc.CallJob("lists", "duplicate", int64(hundred/20), term.Tuple{term.Atom("a"), term.List{}}), hundred / 4},
+	} {
+		before := liveHeap()
+		v, err := n.Do(t.Context(), c.job, nil)
+		if err != nil {
+			t.Errorf("%s: %v", about, err)
+			continue
+		}
+		out := &count{t: t}
+		if err := v.Write(t.Context(), out, rpc.Pretty); err != nil || out.bytes < c.least {
+			t.Errorf("%s: %d bytes, %v", about, out.bytes, err)
+		}
+		if v.Close(t.Context()); out.most > before+8<<20 {
+			t.Errorf("%s: %d bytes were in use, and %d before", about, out.most, before)
+		}
+	}
+}
+
+func TestACallIsWhatRpcCallMakesOfIt(t *testing.T) {
+	n := startErlang(t).connect(t)
+	for text, job := range map[string]rpc.Job{
+		"[1,2,3]": rpc.CallJob("lists", "seq", int64(1), int64(3)),
+		"thrown":  rpc.CallJob("erlang", "throw", term.Atom("thrown")),
+	} {
+		if _, got, err := evaluate(t, n, job, rpc.Line); err != nil || got != text {
+			t.Errorf("got %s, %v", got, err)
+		}
+	}
+	for want, job := range map[string]rpc.Job{
+		"cannot call erlang:error: {'EXIT',{oops,[": rpc.CallJob("erlang", "error", term.Atom("oops")),
+		"cannot call erlang:exit: {'EXIT',oops}":    rpc.CallJob("erlang", "exit", term.Atom("oops")),
+		"cannot call nobody:knows: {'EXIT',{undef,": rpc.CallJob("nobody", "knows"),
+	} {
+		var bad *rpc.BadRPCError
+		if _, _, err := evaluate(t, n, job, rpc.Line); !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v", err)
+		}
+	}
+	_, _, err := evaluate(t, n, rpc.CallJob("erlang", "error", term.String(strings.Repeat("secret", 10_000))), rpc.Line)
+	if err == nil || len(err.Error()) > 8<<10 {
+		t.Errorf("the reason has %d bytes", len(err.Error()))
+	}
+}
+
+// sessions counts the processes that wait for a message in what is evaluated.
+func sessions(t *testing.T, n *rpc.Node) int {
+	t.Helper()
+	found, err := eval(t, n, "length([P || P <- processes(), process_info(P, current_function) =:= {current_function, {prim_eval, 'receive', 2}}])")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(found.(int64))
+}
+
+func TestAnEvaluationEndsWhenNobodyWaitsForItAndACallGoesOn(t *testing.T) {
+	n := startErlang(t).connect(t)
+	evaluate(t, n, rpc.ErlangJob("ok"), rpc.Line)
+	before := sessions(t, n)
+	for _, c := range []struct {
+		job   rpc.Job
+		stays bool
+	}{
+		{rpc.ErlangJob("process_flag(trap_exit, true), timer:sleep(60000)"), false},
+		{rpc.ErlangJob(`F = fun F() -> io:format("again~n"), F() end, F()`), false},
+		{rpc.CallJob("timer", "sleep", int64(5000)), true},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := n.Do(ctx, c.job, func([]byte) error { return nil })
+		cancel()
+		if !errors.Is(err, rpc.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		waitFor(t, "the session to end", func() bool { return sessions(t, n) == before })
+		if sleeping(t, n) != c.stays {
+			t.Errorf("it sleeps: %v", !c.stays)
+		}
+	}
+	if _, err := n.Do(t.Context(), rpc.ErlangJob(`io:format("x"), timer:sleep(infinity)`), func([]byte) error { return io.ErrClosedPipe }); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got %v", err)
+	}
+	waitFor(t, "the session to end", func() bool { return sessions(t, n) == before })
+}
+
+func TestASessionEndsWithTheConnection(t *testing.T) {
+	e := startErlang(t)
+	n, other := e.connect(t), (*rpc.Node)(nil)
+	before := sessions(t, n)
+	v, err := n.Do(t.Context(), rpc.ErlangJob("lists:seq(1, 1000)"), nil)
+	if err != nil || v == nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	other = e.connect(t)
+	waitFor(t, "the session to end", func() bool { return sessions(t, other) <= before })
+}
+
+func TestAnEvaluationMayEndWhatStartsThem(t *testing.T) {
+	n := startErlang(t).connect(t)
+	kill := "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {prim_eval, 'receive', 2}}]"
+	_, _, err := evaluate(t, n, rpc.ErlangJob(kill), rpc.Line)
+	if !errors.Is(err, rpc.ErrUnknownOutcome) {
+		t.Errorf("got %v", err)
+	}
+	if _, value, err := evaluate(t, n, rpc.ErlangJob("1 + 1"), rpc.Line); value != "2" {
+		t.Errorf("got %s, %v", value, err)
+	}
+}
+
+func TestWhatAnEvaluationLeavesRunningPrintsWhereTheNodeDoes(t *testing.T) {
+	e := startErlang(t)
+	n := e.connect(t)
+	source := `spawn(fun() -> receive after 500 -> io:format("the late ~s~n", ["one"]), register(late, self()), receive after infinity -> ok end end end), ok.`
+	if _, _, err := evaluate(t, n, rpc.ErlangJob(source), rpc.Line); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "its line in the node's output", func() bool { return strings.Contains(e.output(), "the late one") })
+	waitFor(t, "it to live on", func() bool {
+		return call(t, n, "erlang", "whereis", term.Atom("late")) != term.Term(term.Atom("undefined"))
+	})
+}
+
+// A call whose time is up at the moment of its writing must not take the connection from the others.
+func TestADeadlineAtTheMomentOfWritingBreaksNothing(t *testing.T) {
+	n := startErlang(t).connect(t)
+	call(t, n, "erlang", "node")
+	for i := range 2000 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%200)*time.Microsecond)
+		_, _ = n.Call(ctx, "erlang", "node")
+		cancel()
+	}
+	if call(t, n, "erlang", "node"); !n.Connected() {
+		t.Error("the connection was lost")
+	}
+}
+
+func BenchmarkJob(b *testing.B) {
+	n := startErlang(b).connect(b)
+	for b.Loop() {
+		if _, _, err := evaluate(b, n, rpc.CallJob("erlang", "node"), rpc.Pretty); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

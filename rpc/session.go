@@ -1,0 +1,187 @@
+package rpc
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"theseus/rpc/etf"
+	"theseus/rpc/term"
+)
+
+//go:embed session.exprs
+var sessionExprs string
+
+const (
+	pieceTimeout = time.Minute     // for a piece of what is there already
+	stopTimeout  = 5 * time.Second // for a session that is not needed any more
+)
+
+// session is a process in the node that does a job and is asked for what becomes of it (session.exprs).
+type session struct {
+	node *Node
+	pid  term.Term
+}
+
+// begin starts a session. Its job begins when it is asked for the first time, so that a start may be tried twice: somebody
+// in the node may have ended what starts them.
+func (n *Node) begin(ctx context.Context, job term.Tuple) (*session, error) {
+	pid, err := n.startSession(ctx, job)
+	var gone *BadRPCError
+	if errors.As(err, &gone) {
+		n.starting.Lock()
+		n.starter = nil
+		n.starting.Unlock()
+		pid, err = n.startSession(ctx, job)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &session{n, pid}, nil
+}
+
+func (n *Node) startSession(ctx context.Context, job term.Tuple) (pid term.Term, err error) {
+	sessions, err := n.sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return n.question(ctx, sessions, term.Tuple{term.Atom("start"), job})
+}
+
+// sessions is the process that starts sessions. It is made once for each connection.
+func (n *Node) sessions(ctx context.Context) (term.Term, error) {
+	n.starting.Lock()
+	defer n.starting.Unlock()
+	if n.starter != nil {
+		return n.starter, nil
+	}
+	tokens, err := n.second(ctx, "erl_scan", "string", term.String(sessionExprs))
+	if err != nil {
+		return nil, err
+	}
+	exprs, err := n.second(ctx, "erl_parse", "parse_exprs", tokens)
+	if err != nil {
+		return nil, err
+	}
+	bindings := term.List{term.Tuple{term.Atom("Agent"), term.Atom(n.link.pid.Node)}}
+	n.starter, err = n.second(ctx, "erl_eval", "exprs", exprs, bindings)
+	return n.starter, err
+}
+
+// question asks one of our processes in the node.
+func (n *Node) question(ctx context.Context, pid, question term.Term) (term.Term, error) {
+	return n.second(ctx, "gen", "call", pid, term.Atom("$gen_call"), question, term.Atom("infinity"))
+}
+
+// second calls what answers a tuple such as {ok, Value}.
+func (n *Node) second(ctx context.Context, module, function string, args ...term.Term) (term.Term, error) {
+	answer, err := n.Call(ctx, module, function, args...)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := answer.(term.Tuple)
+	if !ok || len(t) < 2 || t[0] == term.Term(term.Atom("error")) {
+		return nil, unexpected(answer)
+	}
+	return t[1], nil
+}
+
+// ask puts a question to the session.
+func (s *session) ask(ctx context.Context, question term.Term) (term.Term, error) {
+	answer, err := s.node.question(ctx, s.pid, question)
+	var gone *BadRPCError
+	switch {
+	case errors.As(err, &gone):
+		return nil, fmt.Errorf("%w: its process in the node was ended", ErrUnknownOutcome)
+	case errors.Is(err, ErrNotSent) && errors.Is(err, context.DeadlineExceeded): // the question was not, and not the job
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.DeadlineExceeded)
+	case errors.Is(err, ErrNotSent):
+		return nil, fmt.Errorf("%w: the connection was lost", ErrUnknownOutcome)
+	}
+	return answer, err
+}
+
+// next is text that the job has printed, or its end.
+func (s *session) next(ctx context.Context) (output []byte, e *end, err error) {
+	answer, err := s.ask(ctx, term.Atom("next"))
+	if err != nil {
+		return nil, nil, err
+	}
+	t, _ := answer.(term.Tuple)
+	switch {
+	case len(t) == 2 && t[0] == term.Term(term.Atom("output")):
+		if output, ok := t[1].(term.Binary); ok {
+			return output, nil, nil
+		}
+	case len(t) == 3:
+		size, sized := t[1].(int64)
+		if first, ok := t[2].(term.Binary); ok && sized {
+			return nil, &end{session: s, kind: words(t[0]), size: size, first: first}, nil
+		}
+	}
+	return nil, nil, unexpected(answer)
+}
+
+// at is a piece of the end.
+func (s *session) at(ctx context.Context, offset int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, pieceTimeout)
+	defer cancel()
+	answer, err := s.ask(ctx, term.Tuple{term.Atom("at"), offset})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the result on: %w", err)
+	}
+	piece, ok := answer.(term.Binary)
+	if !ok {
+		return nil, unexpected(answer)
+	}
+	return piece, nil
+}
+
+// stop ends the session, also when ctx has ended. One that has lost us ends by itself.
+func (s *session) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	_, _ = s.ask(ctx, term.Atom("stop"))
+}
+
+// end is what a job has ended with: bytes in the node, of which the first are here.
+type end struct {
+	session *session
+	kind    string
+	size    int64
+	first   []byte
+}
+
+// whole says that all of them are here.
+func (e *end) whole() bool { return int64(len(e.first)) == e.size }
+
+// source gives them.
+func (e *end) source(ctx context.Context) etf.Source {
+	return func(offset int64) ([]byte, error) {
+		switch {
+		case offset < 0 || offset >= e.size:
+			return nil, nil
+		case offset == 0, e.whole(): // of others the rest of the first bytes may cut what is read
+			return e.first[offset:], nil
+		}
+		return e.session.at(ctx, offset)
+	}
+}
+
+// text is the beginning, as text.
+func (e *end) text() string {
+	if !e.whole() {
+		return strings.ToValidUTF8(string(e.first), "") + "… and more"
+	}
+	return string(e.first)
+}
+
+// forget ends the session, unless that has ended with all of it.
+func (e *end) forget(ctx context.Context) {
+	if !e.whole() {
+		e.session.stop(ctx)
+	}
+}
