@@ -11,13 +11,12 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"theseus/integration/docker"
 	"theseus/integration/images"
 	"theseus/integration/mixdemo"
 	"theseus/integration/repack"
 	"theseus/integration/ship"
+	"theseus/integration/terminal"
 )
 
 // mixShip is a release of mix in a container.
@@ -195,34 +194,14 @@ func TestMixConfigurationThatCannotBeResolvedChangesNothing(t *testing.T) {
 	})
 }
 
-// typed is what the terminal of a command in the container shows when a line was typed there, until it shows what is waited for.
-func (m mixShip) typed(line, want string, args ...string) string {
+// remoteShellSays asks for the version in one. What is typed before its prompt may be lost when it takes the terminal.
+func (m mixShip) remoteShellSays(want string) {
 	m.T.Helper()
-	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	m.Must(err)
-	defer far.Close()
-	number, err := unix.IoctlGetInt(int(far.Fd()), unix.TIOCGPTN)
-	m.Must(err)
-	m.Must(unix.IoctlSetPointerInt(int(far.Fd()), unix.TIOCSPTLCK, 0))
-	near, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	m.Must(err)
-	ctx, cancel := context.WithTimeout(m.T.Context(), ship.Patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker", append([]string{"exec", "-it", "-e", "TERM=xterm", m.ID}, args...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = near, near, near
-	m.Must(cmd.Start())
-	m.Must(near.Close())
-	_, err = far.WriteString(line + "\r")
-	m.Must(err)
-	var shown strings.Builder
-	for buf := make([]byte, 4096); err == nil && !strings.Contains(shown.String(), want); {
-		var n int
-		n, err = far.Read(buf) // fails when the command has ended
-		shown.Write(buf[:n])
-	}
-	cancel()
-	_ = cmd.Wait() // it was killed
-	return shown.String()
+	c := terminal.Open(m.T)
+	c.Start(exec.CommandContext(m.T.Context(), "docker", "exec", "-it", "-e", "TERM=xterm", m.ID, "/var/lib/release/bin/mixdemo", "remote"))
+	c.Shows(")1>")
+	c.Types(`IO.puts("vsn " <> to_string(Application.spec(:mixdemo, :vsn)))` + terminal.Enter)
+	c.Shows(want)
 }
 
 func TestMixCommandsReachTheNode(t *testing.T) {
@@ -242,10 +221,7 @@ func TestMixCommandsReachTheNode(t *testing.T) {
 			if got := m.launcher("version"); !strings.Contains(got, "mixdemo "+version) {
 				t.Errorf("version says %q", got)
 			}
-			vsn := "vsn " + version
-			if got := m.typed(`IO.puts("vsn " <> to_string(Application.spec(:mixdemo, :vsn)))`, vsn, "/var/lib/release/bin/mixdemo", "remote"); !strings.Contains(got, vsn) {
-				t.Errorf("remote says %q", got)
-			}
+			m.remoteShellSays("vsn " + version)
 			if remote := m.command([]byte{}, "/var/lib/release/bin/mixdemo", "remote"); remote.Status != 1 || !strings.Contains(remote.Stderr, "needs a terminal") {
 				t.Errorf("remote without a terminal: %+v", remote)
 			}
