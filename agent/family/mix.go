@@ -86,7 +86,9 @@ func (mix) Command(r Release, node Node) []byte {
 		{"RELEASE_VSN", r.Version}, {"RELEASE_NODE", node.Name}, {"RELEASE_DISTRIBUTION", kind},
 		{"RELEASE_COOKIE", inFile}, {"HOME", node.Home}, {"ERL_ROOTDIR", r.Root}, {"ERL_INETRC", node.InetRC},
 	} {
-		fmt.Fprintf(&b, "export %s=%s\n", set[0], quote(set[1]))
+		if set[1] != "" {
+			fmt.Fprintf(&b, "export %s=%s\n", set[0], quote(set[1]))
+		}
 	}
 	port := "" // without one epmd knows it
 	if node.Port != "" {
