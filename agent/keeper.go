@@ -141,25 +141,12 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	if r.script == "" || r.script == version {
 		node.booted = version
 	}
-	l.command.Env = append(l.command.Env, node.marker())
 	if ctx.Err() != nil {
 		return nil, errStopping
 	}
-	if node.notices, err = k.listenTo(); err != nil {
+	if err := k.start(node, l); err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	l.command.Env = append(l.command.Env, node.notices.Env()...)
-	if node.heart, err = heart.Listen(l.bindir, node.id, k.journal.log); err != nil {
-		node.notices.Close()
-		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
-	}
-	node.process, err = k.init.Start(l.command)
-	if err != nil {
-		node.heart.Close()
-		node.notices.Close()
-		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
-	}
-	preferNode(node.process.Pid())
 	k.placeCommand(node, release)
 	k.update(func() { // a restart that was asked for meanwhile has happened, though maybe into another release
 		k.node, k.next = node, ""
@@ -180,6 +167,25 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 		k.journal.note("restart.policy", "vm.args has -heart and AGENT_RESTART is unset: it is "+string(k.policy(version)), nil)
 	}
 	return node, nil
+}
+
+// start starts the process, with what it can tell us by.
+func (k *keeper) start(node *incarnation, l launch) (err error) {
+	if node.notices, err = k.listenTo(); err != nil {
+		return err
+	}
+	l.command.Env = append(append(l.command.Env, node.marker()), node.notices.Env()...)
+	if node.heart, err = heart.Listen(l.bindir, node.id, k.journal.log); err != nil {
+		node.notices.Close()
+		return err
+	}
+	if node.process, err = k.init.Start(l.command); err != nil {
+		node.heart.Close()
+		node.notices.Close()
+		return err
+	}
+	preferNode(node.process.Pid())
+	return nil
 }
 
 // live follows one incarnation to its end, which it brings about when ctx is done.

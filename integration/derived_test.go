@@ -52,7 +52,7 @@ func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 		if report := clients.Stop(); !report.Lossless() {
 			t.Errorf("the clients lost something: %+v", report)
 		}
-		s.Must(s.Container.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), 10*time.Second))
 		s.Serves(images.Third)
 	})
 }

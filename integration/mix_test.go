@@ -88,9 +88,10 @@ func (m mixShip) launcher(args ...string) string {
 	return m.Ends(m.command(nil, append([]string{"/var/lib/release/bin/mixdemo"}, args...)...), 0).Stdout
 }
 
-func (m mixShip) pkg(version string) []byte {
+// second is the package of the second version.
+func (m mixShip) second() []byte {
 	m.T.Helper()
-	content, err := os.ReadFile(m.set.Package(m.kind, version))
+	content, err := os.ReadFile(m.set.Package(m.kind, mixdemo.Second))
 	m.Must(err)
 	return content
 }
@@ -125,11 +126,11 @@ func TestMixKeepsStateAndConfigurationOnEachWay(t *testing.T) {
 				t.Parallel()
 				m := launchMix(t, otp, kind)
 				m.reports(mixdemo.Seed, 1)
-				m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+				m.Ends(m.command(m.second(), "agent", "upgrade", "-"), 0)
 				m.reports(mixdemo.Second, 2)
 				m.Ends(m.command(nil, "agent", "rollback"), 0)
 				m.reports(mixdemo.Seed, 3)
-				m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+				m.Ends(m.command(m.second(), "agent", "upgrade", "-"), 0)
 				m.reports(mixdemo.Second, 4)
 				m.Must(m.Restart(t.Context(), 20e9))
 				m.runs(mixdemo.Second)
@@ -165,7 +166,7 @@ func TestMixConfigurationThatCannotBeResolvedChangesNothing(t *testing.T) {
 			{"env.sh", "exit 4", "its env.sh ended with status 4"},
 			{"env.sh", "export RELEASE_DISTRIBUTION=none", ""},
 		} {
-			pkg, err := repack.Bytes(m.pkg(mixdemo.Second), func(name string, content []byte) (string, []byte) {
+			pkg, err := repack.Bytes(m.second(), func(name string, content []byte) (string, []byte) {
 				if name == "releases/1.1.0/"+c.file {
 					content = []byte(c.content)
 				}
@@ -228,7 +229,7 @@ func TestMixCommandsReachTheNode(t *testing.T) {
 				t.Errorf("start: %+v", start)
 			}
 			if version == mixdemo.Seed {
-				m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+				m.Ends(m.command(m.second(), "agent", "upgrade", "-"), 0)
 			}
 		}
 		m.launcher("stop")
@@ -257,7 +258,7 @@ func TestMixCookieAndNameAreThoseOfTheRelease(t *testing.T) {
 			t.Errorf("the cookie is on a command line: %q", strings.Split(lines, "\x00"))
 		}
 		none := launchMix(t, otp, mixdemo.Stock, "-e", "RELEASE_DISTRIBUTION=none")
-		none.Ends(none.command(none.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+		none.Ends(none.command(none.second(), "agent", "upgrade", "-"), 0)
 		if got := none.Status().Node.Name; got != "mixdemo@127.0.0.1" {
 			t.Errorf("the node without a distribution is %s", got)
 		}
@@ -274,7 +275,7 @@ func TestMixRecordThatWasInventedIsReplaced(t *testing.T) {
 		if got := m.RPC("release_handler", "which_releases"); got != `[{"mixdemo","1.0.0",[],permanent}]` {
 			t.Fatalf("release_handler has invented nothing: %s", got)
 		}
-		a := m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+		a := m.Ends(m.command(m.second(), "agent", "upgrade", "-"), 0)
 		if !strings.Contains(a.Stdout+a.Stderr, "release_handler has started without its records") {
 			t.Errorf("nobody was warned: %+v", a)
 		}
@@ -293,7 +294,7 @@ func TestMixMarksOfCastleAreLeftAlone(t *testing.T) {
 			m.Ends(m.command(nil, "sh", "-c", "echo 9.9.9 >/var/lib/release/releases/castle-restart-pending"), 0)
 		}
 		mark()
-		m.Ends(m.command(m.pkg(mixdemo.Second), "agent", "upgrade", "-"), 0)
+		m.Ends(m.command(m.second(), "agent", "upgrade", "-"), 0)
 		m.Must(m.Restart(t.Context(), 20e9))
 		m.runs(mixdemo.Second)
 		files := strings.Fields(m.Ends(m.command(nil, "ls", "/var/lib/release/releases"), 0).Stdout)

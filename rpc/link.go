@@ -253,7 +253,8 @@ func (l *link) frame(message term.Term) ([]byte, error) {
 }
 
 // send writes a whole frame or breaks the connection: of half a frame the node does nothing, so an error
-// means that the call was not made. A deadline that has passed before the first byte breaks nothing: all calls share it.
+// means that the call was not made. A deadline that has passed before the first byte breaks nothing, for all calls share the
+// connection; but TLS has no way to go on then (crypto/tls).
 func (l *link) send(ctx context.Context, frame []byte) error {
 	select {
 	case <-l.done:
@@ -274,7 +275,7 @@ func (l *link) send(ctx context.Context, frame []byte) error {
 	if err == nil {
 		return nil
 	}
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !inTLS(l.conn) {
 		return fmt.Errorf("%w: %w", ErrNotSent, context.DeadlineExceeded)
 	}
 	l.hangUp()

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+
+	"github.com/ergo-services/ergo/lib"
 )
 
 // TLS is what a node with -proto_dist inet_tls takes and shows (ssl: inet_tls_dist). The files are read for each
@@ -50,6 +52,11 @@ func signedBy(roots *x509.CertPool, chain []*x509.Certificate) error {
 	}
 	_, err := chain[0].Verify(options)
 	return err
+}
+
+func inTLS(conn lib.NetReadWriter) bool {
+	_, is := conn.(*tls.Conn)
+	return is
 }
 
 // wrap makes the connection one of TLS. Its error says what is wrong with the certificates, which is not the node's to

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -163,5 +166,30 @@ func TestACertificateThatWasRenewedIsTakenAtTheNextConnection(t *testing.T) {
 	if err := os.WriteFile(e.TLS.CertFile, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	e.connect(t)
+}
+
+// TestAWriteInTLSThatIsLateEndsTheConnection: crypto/tls writes nothing any more behind one, so that no call would go out until
+// the node ends.
+func TestAWriteInTLSThatIsLateEndsTheConnection(t *testing.T) {
+	if !onHost() {
+		t.Skip("a process in a container is not stopped from here")
+	}
+	e, _ := startTLS(t, "'tlsv1.2'")
+	n := e.connect(t)
+	if err := e.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var calls sync.WaitGroup
+	for range 1000 { // more than the sockets hold, each of them one record
+		calls.Go(func() { _, _ = n.Call(ctx, "erlang", "size", term.Binary(make([]byte, 15<<10))) })
+	}
+	calls.Wait()
+	if err := e.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the connection to end", func() bool { return !n.Connected() })
 	e.connect(t)
 }

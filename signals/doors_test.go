@@ -18,6 +18,8 @@ import (
 // beside the doors makes one that the reaper takes for an orphan. So the whole repository is read, and these
 // are all the places.
 var doors = []string{
+	"cmd/agent/remote.go: exec.Cmd",                // a shell on its caller's terminal, which is never PID 1
+	"cmd/agent/remote.go: exec.Command",            //
 	"signals/nofile.go: syscall.Exec",              // puts the limit back, and executes nothing
 	"signals/process.go: os.StartProcess",          // the door of the node
 	"signals/raw.go: syscall.ForkExec",             // the door of any other command, and the same without its terminal

@@ -54,7 +54,9 @@ func (f *fake) Eval(_ context.Context, req api.EvalRequest, to control.Transcrip
 	return f.eval(req, to)
 }
 
-func (f *fake) Remote(context.Context) (api.Remote, error) { return api.Remote{Node: "demo@127.0.0.1"}, nil }
+func (f *fake) Remote(context.Context) (api.Remote, error) {
+	return api.Remote{Node: "demo@127.0.0.1"}, nil
+}
 
 func (f *fake) Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
 	return f.upgrade(ctx, req, pkg, on)

@@ -83,8 +83,13 @@ func (mix) Command(r Release, node Node) []byte {
 	b.WriteString("#!/bin/sh\n# The launcher of the release, for the node that the agent runs. The agent writes this anew for each boot and each upgrade.\n")
 	b.WriteString(guard)
 	for _, set := range [][2]string{
-		{"RELEASE_VSN", r.Version}, {"RELEASE_NODE", node.Name}, {"RELEASE_DISTRIBUTION", kind},
-		{"RELEASE_COOKIE", inFile}, {"HOME", node.Home}, {"ERL_ROOTDIR", r.Root}, {"ERL_INETRC", node.InetRC},
+		{"RELEASE_VSN", r.Version},
+		{"RELEASE_NODE", node.Name},
+		{"RELEASE_DISTRIBUTION", kind},
+		{"RELEASE_COOKIE", inFile},
+		{"HOME", node.Home},
+		{"ERL_ROOTDIR", r.Root},
+		{"ERL_INETRC", node.InetRC},
 	} {
 		if set[1] != "" {
 			fmt.Fprintf(&b, "export %s=%s\n", set[0], quote(set[1]))

@@ -44,10 +44,14 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 		"a state":              {base, base.with("server", server+changes), `{update,server,{advanced,[]},soft_purge,soft_purge,[]}`},
 		"no state":             {base, base.with("server", with(server, "{ok, 0}", "{ok, 1}")), `{load_module,server,soft_purge,soft_purge,[]}`},
 		"no state to migrate":  {base.with("server", server+same), base.with("server", with(server, "{ok, 0}", "{ok, 1}")+same), `{load_module,server,soft_purge,soft_purge,[]}`},
-		"a new child": {base, base.with("top", sup(", #{id => other, start => {server, start_link, []}}")),
-			`{update,top,supervisor},{apply,{supervisor,restart_child,[top,other]}}`},
-		"a child less": {base.with("top", sup(", #{id => {other,1}, start => {server, start_link, []}}")), base,
-			`{update,top,supervisor},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`},
+		"a new child": {
+			base, base.with("top", sup(", #{id => other, start => {server, start_link, []}}")),
+			`{update,top,supervisor},{apply,{supervisor,restart_child,[top,other]}}`,
+		},
+		"a child less": {
+			base.with("top", sup(", #{id => {other,1}, start => {server, start_link, []}}")), base,
+			`{update,top,supervisor},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`,
+		},
 		"another intensity": {base, base.with("top", with(sup(""), "#{}", "#{intensity => 5}")), `{update,top,supervisor}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,9 +15,9 @@ func ofMix(version, before string) files {
 // consolidations are upgrades of a release of mix.
 var consolidations = []story{
 	{"", "probation: committed, 1.1.0 runs"},
-	{"consolidate:error", "installing: reverted internal, 1.0.0 runs after a restart"},
+	{"consolidate:error", "installing: reverted internal, 1.0.0 runs"},
 	{"consolidate:lost", "probation: committed, 1.1.0 runs"},
-	{"consolidate:lost+again", "installing: reverted internal, 1.0.0 runs after a restart"},
+	{"consolidate:lost+again", "installing: reverted internal, 1.0.0 runs"},
 	{"consolidate:end", "installing: reverted node-ended, 1.0.0 runs after a restart"},
 	{"installed.modified:some", "probation: reverted internal, 1.0.0 runs"},
 }

@@ -60,7 +60,7 @@ func (c *cli) shell(r api.Remote) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(home)
+	defer func() { _ = os.RemoveAll(home) }() // of a tmpfs; the shell has ended
 	defer keepTerminal()()
 	capFiles()
 	cmd := shellCommand(r, home, c.env)
@@ -148,7 +148,7 @@ func privateHome(r api.Remote) (string, error) {
 		if err == nil {
 			return home, nil
 		}
-		os.RemoveAll(home)
+		_ = os.RemoveAll(home)
 		errs = append(errs, err)
 	}
 	return "", fmt.Errorf("cannot make a home for the shell: %w; mount a tmpfs (docker run --tmpfs /tmp)", errors.Join(errs...))
@@ -166,12 +166,13 @@ func shellCommand(r api.Remote, home string, environ []string) *exec.Cmd {
 	}
 	var cmd *exec.Cmd
 	if r.Lang == api.Elixir {
-		cmd = exec.Command(filepath.Join(r.Release, "iex"), "--hidden", flag("--", r), name, "--boot", r.Boot,
+		cmd = exec.Command(filepath.Join(r.Release, "iex"), "--hidden", flag("--", r), name, "--boot", r.Boot, //nolint:noctx // it ends with its terminal
 			"--boot-var", "RELEASE_LIB", r.Lib, "--erl", strings.Join(connect, " "), "--remsh", r.Node)
 	} else {
-		cmd = exec.Command(filepath.Join(r.Bindir, "erlexec"), append(connect, "-boot", r.Boot, "-boot_var", "SYSTEM_LIB_DIR", r.Lib,
+		cmd = exec.Command(filepath.Join(r.Bindir, "erlexec"), append(connect, "-boot", r.Boot, "-boot_var", "SYSTEM_LIB_DIR", r.Lib, //nolint:noctx // as above
 			"-boot_var", "ERTS_LIB_DIR", r.Lib, "-boot_var", "RELEASE_LIB", r.Lib, "-hidden", flag("-", r), name, "-remsh", r.Node)...)
 	}
+	cmd.Dir = filepath.Dir(r.Lib) // the node's own: what its -ssl_dist_optfile names may be relative
 	cmd.Env = slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		_, replaced := set[name]

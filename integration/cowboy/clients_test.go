@@ -129,7 +129,7 @@ func (c *client) awaits(s *ship.Ship, version string) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.err != nil || c.last != version {
-			return fmt.Errorf("%q writes; %v", c.last, c.err)
+			return fmt.Errorf("%q writes, its error is %w", c.last, c.err)
 		}
 		return nil
 	}))

@@ -34,7 +34,7 @@ type Family struct {
 
 // Asks are questions to the application, each as arguments of agent rpc, and what is to be answered.
 type Asks struct {
-	Add   []string // adds three to the sum
+	Add   []string // puts something into the state
 	State []string
 	Place []string
 	// Answers to State after one Add, by the version that the state was made for, and to Place in both.

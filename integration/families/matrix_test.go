@@ -14,7 +14,7 @@ import (
 )
 
 // every is all that the matrix has for rows.
-func every() []families.Family { return families.All() }
+func every() []families.Family { return append(families.All(), families.Mix()...) }
 
 func family(name string) families.Family {
 	all := every()

@@ -120,7 +120,7 @@ func (r *reader) elements(h head, p *paper) error {
 		}
 		if i > 0 {
 			err = p.put(",")
-			if err == nil && !(filling && fills && p.column+utf8.RuneCountInString(next) < width-1) {
+			if err == nil && (!filling || !fills || p.column+utf8.RuneCountInString(next) >= width-1) {
 				err = p.newline(indent)
 			}
 		}

@@ -75,8 +75,10 @@ var samples = []struct {
 	{term.Binary{0, 255}, `<<0,255>>`, `{"$binary":"AP8="}`},
 	{term.Binary{1, 2}, `<<1,2>>`, "\"\\u0001\\u0002\""},
 	{term.Map{}, `#{}`, `{}`},
-	{term.Map{{Key: term.Atom("a"), Value: int64(1)}, {Key: term.Binary("a"), Value: int64(2)}, {Key: int64(7), Value: pid}, {Key: term.Tuple{int64(1)}, Value: term.List{}}},
-		`#{a => 1,<<"a">> => 2,7 => <0.7.1>,{1} => []}`, `{"a":1,"a (binary)":2,"7":"<0.7.1>","{1}":[]}`},
+	{
+		term.Map{{Key: term.Atom("a"), Value: int64(1)}, {Key: term.Binary("a"), Value: int64(2)}, {Key: int64(7), Value: pid}, {Key: term.Tuple{int64(1)}, Value: term.List{}}},
+		`#{a => 1,<<"a">> => 2,7 => <0.7.1>,{1} => []}`, `{"a":1,"a (binary)":2,"7":"<0.7.1>","{1}":[]}`,
+	},
 	{pid, `<0.7.1>`, `"<0.7.1>"`},
 	{term.List{fun, int64(1)}, `[#Fun<m.5>,1]`, `["#Fun<m.5>",1]`},
 	{term.Opaque{Text: "<<1,5:3>>", Wire: Raw("M\x00\x00\x00\x02\x03\x01\xa0")}, `<<1,5:3>>`, `{"$bits":"AaA=","size":11}`},
