@@ -28,6 +28,9 @@ func (k *keeper) placeCommand(node *incarnation, r volume.Release) {
 
 // writeInetRC has clients of the node, which listens on loopback, find it there whatever the name of its host stands for.
 func writeInetRC(n family.Node) error {
+	if n.InetRC == "" {
+		return nil
+	}
 	_, host, _ := strings.Cut(n.Name, "@")
 	text := fmt.Sprintf("{host, {127,0,0,1}, [%q, %q]}.\n{lookup, [file, native]}.\n", host, hostname())
 	return os.WriteFile(n.InetRC, []byte(text), 0o644)

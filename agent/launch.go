@@ -83,9 +83,12 @@ func nameFlag(short bool) string {
 // reachOf is how a program of the release reaches the node. Where epmd knows its port, no other does.
 func reachOf(c Config, id identity, said erlexec.Args) family.Node {
 	_, short := said.Name()
-	n := family.Node{Name: id.target.Node, Short: short, Home: id.home, InetRC: filepath.Join(c.RunDir, "inetrc")}
+	n := family.Node{Name: id.target.Node, Short: short, Home: id.home}
 	if id.target.Epmd == "" {
-		_, n.Port, _ = net.SplitHostPort(id.target.Addr)
+		var host string
+		if host, n.Port, _ = net.SplitHostPort(id.target.Addr); host == "127.0.0.1" {
+			n.InetRC = filepath.Join(c.RunDir, "inetrc")
+		}
 	}
 	for _, flag := range []string{"-proto_dist", "-ssl_dist_optfile", "-ssl_dist_opt"} {
 		for _, values := range said.All(flag) {

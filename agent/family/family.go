@@ -48,7 +48,7 @@ type Node struct {
 	Port   string   // of its distribution
 	Home   string   // where its cookie is
 	Dist   []string // arguments by which another node speaks its protocol: those of TLS
-	InetRC string   // a file that leads its host's name to loopback (kernel: inet_db)
+	InetRC string   // a file that leads its host's name to loopback, where it listens (kernel: inet_db); empty: it is found elsewhere
 }
 
 // Host is where programs of a release are run.

@@ -91,7 +91,9 @@ func (mix) Command(r Release, node Node) []byte {
 		{"ERL_ROOTDIR", r.Root},
 		{"ERL_INETRC", node.InetRC},
 	} {
-		fmt.Fprintf(&b, "export %s=%s\n", set[0], quote(set[1]))
+		if set[1] != "" {
+			fmt.Fprintf(&b, "export %s=%s\n", set[0], quote(set[1]))
+		}
 	}
 	port := "" // without one epmd knows it
 	if node.Port != "" {
