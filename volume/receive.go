@@ -43,8 +43,8 @@ func (v *Volume) Receive(ctx context.Context, r io.Reader, progress func(bytes i
 	if err := end(f, err); err != nil {
 		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
 	}
-	if err := s.Rename(s.name, part, v.packagePath(pkg.Digest)); err != nil {
-		return Package{}, errors.Join(v.keepError(err), s.removeFile(part))
+	if err := s.Rename(s.name, part, v.packagePath(pkg.Digest)); err != nil { // which does not say that it was not done
+		return Package{}, errors.Join(v.keepError(err), s.removeFile(part), v.Discard(pkg))
 	}
 	return pkg, nil
 }

@@ -128,10 +128,15 @@ func readHead(b []byte) (h head, used int, err error) {
 		h.n, err = d.uint(4)
 	case tagList:
 		h.kind = listKind
-		h.n, err = d.uint(4)
+		if h.n, err = d.uint(4); err == nil && h.n == 0 { // nothing but its tail
+			h, used, err = readHead(d.b)
+			return h, used + len(b) - len(d.b), err
+		}
 	case tagString:
 		h.kind = charsKind
-		h.n, err = d.uint(2)
+		if h.n, err = d.uint(2); err == nil && h.n == 0 {
+			h = head{leaf: term.List{}}
+		}
 	case tagMap:
 		h.kind = mappingKind
 		h.n, err = d.uint(4)
