@@ -264,6 +264,9 @@ func (d *decoder) list() (term.Term, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n == 0 { // which no node writes, and every node reads so
+		return tail, nil
+	}
 	if l, ok := tail.(term.List); ok && len(l) == 0 {
 		return asString(elems), nil
 	}
