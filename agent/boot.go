@@ -71,12 +71,12 @@ func chooseSeed(s volume.State, seed string, policy SeedPolicy, spent bool) (boo
 	return true, "the image brings a package that this volume has not seen"
 }
 
-// seedOnVolume tells whether the package was ever on this volume, as a seed or as an upgrade, also where its release was
-// removed since, and which release came from it.
+// seedOnVolume tells whether the package ever was what boots on this volume, as a seed or as an upgrade, also where its release was
+// removed since, and which release came from it. One that was only unpacked for later was not.
 func seedOnVolume(s volume.State, digest string) (version string, seen bool) {
 	seen = slices.Contains(s.Seeds, digest) || slices.Contains(s.Removed, digest)
 	for v, r := range s.Releases {
-		if r.Package == digest {
+		if r.Package == digest && (v == s.Current || !r.Permanent.IsZero()) {
 			version, seen = v, true
 		}
 	}

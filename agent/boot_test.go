@@ -2,6 +2,7 @@ package agent
 
 import (
 	"testing"
+	"time"
 
 	"theseus/volume"
 )
@@ -9,7 +10,7 @@ import (
 func TestBootTable(t *testing.T) {
 	known := volume.State{
 		Current: "1.1.0", Previous: "1.0.0", Seeds: []string{"seed-1.0.0"}, Removed: []string{"upgrade-1.0.5"},
-		Releases: map[string]volume.Release{"1.0.0": {Package: "seed-1.0.0"}, "1.1.0": {Package: "upgrade"}},
+		Releases: map[string]volume.Release{"1.0.0": {Package: "seed-1.0.0", Permanent: time.Unix(1, 0)}, "1.1.0": {Package: "upgrade"}, "1.3.0": {Package: "unpacked-1.3.0", Wanted: true}},
 	}
 	dying := func(phase string) volume.State {
 		s := known
@@ -42,6 +43,7 @@ func TestBootTable(t *testing.T) {
 		{"the image's release is forced by policy", known, "seed-1.0.0", SeedImage, true, "1.1.0", false},
 		{"the image's release is what is permanent", known, "upgrade", SeedImage, false, "1.1.0", false},
 		{"a new image with what was upgraded to in service changes nothing", known, "upgrade", SeedNewer, false, "1.1.0", false},
+		{"a new image with what was only unpacked for later wins", known, "unpacked-1.3.0", SeedNewer, true, "1.1.0", false},
 		{"an upgrade that died while installing is reverted", dying("installing"), "seed-1.0.0", SeedNewer, false, "1.1.0", true},
 		{"an upgrade that died on probation is reverted", dying("probation"), "", SeedNewer, false, "1.1.0", true},
 		{"an upgrade that died after its commit is not", dying(volume.PhaseCommitted), "", SeedNewer, false, "1.1.0", false},

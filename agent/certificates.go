@@ -34,7 +34,9 @@ func certificates(said erlexec.Args) (*rpc.TLS, error) {
 		t.KeyFile = t.CertFile // which may hold both
 	}
 	if client["verify"] == term.Atom("verify_peer") {
-		t.CAFile = said.Path(client.file("cacertfile"))
+		if t.CAFile = said.Path(client.file("cacertfile")); t.CAFile == "" {
+			return nil, errors.New("its TLS distribution verifies whom it connects to, and names no cacertfile, which is all that the agent can read")
+		}
 	}
 	return t, nil
 }

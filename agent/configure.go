@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"theseus/agent/family"
+	"theseus/rpc/term"
 	"theseus/volume"
 )
 
@@ -16,6 +18,9 @@ import (
 func (k *keeper) configure(ctx context.Context, version string) (environ []string, err error) {
 	r := k.volume.State().Releases[version]
 	release := familyRelease(k.volume, r)
+	if release.Brought, err = k.volume.BringsConfig(version); err != nil {
+		return nil, err
+	}
 	kind := family.Of(release, family.Host{Init: k.init, Dir: k.config.RunDir, Nofile: k.config.Nofile})
 	environ, err = kind.Environ(ctx, release, k.environ)
 	if err != nil {
@@ -46,18 +51,24 @@ func (k *keeper) configure(ctx context.Context, version string) (environ []strin
 	return environ, nil
 }
 
+// checkResolved says where a configuration is wrong, and nothing of what stands there: it holds secrets, and this is for the log, the
+// history and whoever asks.
 func checkResolved(f family.File, unset string) error {
 	if f.Name != "sys.config" {
 		return nil
 	}
 	err := volume.CheckConfig(f.Content)
-	if err != nil && unset != "" {
-		return fmt.Errorf("its sys.config, filled in, %w: %s", err, unset)
+	if err == nil {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("its sys.config, filled in, %w", err)
+	where := "is no list of {Application, Parameters}"
+	if syntax, is := errors.AsType[*term.SyntaxError](err); is {
+		where = fmt.Sprintf("cannot be read: line %d", syntax.Line)
 	}
-	return nil
+	if unset != "" {
+		return fmt.Errorf("its sys.config, filled in, %s: %s", where, unset)
+	}
+	return fmt.Errorf("its sys.config, filled in, %s", where)
 }
 
 // Configure is configure for an installation into the node that runs.

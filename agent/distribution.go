@@ -121,7 +121,7 @@ func (d distribution) reach(c Config) (lacks []string, t rpc.Target, err error) 
 	case port == "" && d.said.Has("-epmd_module"):
 		return nil, t, errors.New("it has -epmd_module, and says nowhere on which port its node will listen: give it -kernel inet_dist_listen_min and inet_dist_listen_max, one port")
 	case port == "" && d.open():
-		t.Epmd = net.JoinHostPort(loopback, cmp.Or(family.Lookup(d.environ, "ERL_EPMD_PORT"), epmdPort))
+		t.Epmd = net.JoinHostPort(loopback, cmp.Or(d.said.First("-epmd_port"), d.said.Env(d.environ, "ERL_EPMD_PORT"), epmdPort))
 	case port == "":
 		if port, err = freePort(c); err != nil {
 			return nil, t, err

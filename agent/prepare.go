@@ -181,7 +181,7 @@ func (a *agent) unpackSeed(ctx context.Context, path string, image volume.Image)
 	if err != nil {
 		return r, false, errors.Join(err, staged.Discard(), a.volume.Discard(pkg))
 	}
-	if there && before.Manifest == r.Manifest && state.Current != "" &&
+	if there && !before.Permanent.IsZero() && before.Manifest == r.Manifest && state.Current != "" &&
 		(a.config.SeedPolicy != SeedImage || r.Version == state.Current || state.Quarantined(r.Version)) {
 		return r, true, errors.Join(a.volume.RememberSeed(pkg.Digest), a.volume.Discard(pkg))
 	}

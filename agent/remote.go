@@ -29,7 +29,8 @@ func (a *agent) Remote(ctx context.Context) (api.Remote, error) {
 		Release: a.volume.ReleaseDir(release.Version), Lib: a.volume.Path("lib"),
 	}
 	r.Lang = language(r.Release)
-	return r, shellErlang(&r, a.volume, release, image)
+	err = shellErlang(&r, a.volume, release, image)
+	return r, err
 }
 
 // shellErlang finds an Erlang that boots nothing but itself: the release's, or else the image's.

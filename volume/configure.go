@@ -64,6 +64,20 @@ func (v *Volume) PlaceCommand(name string, script []byte) error {
 	return nil
 }
 
+// BringsConfig names those of a release's configuration files that its package has brought as they are, beside whatever template.
+func (v *Volume) BringsConfig(version string) (names []string, err error) {
+	brought, err := v.brought(version)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what the package of %s has brought: %w", version, err)
+	}
+	for _, name := range configFiles {
+		if _, its := find(brought, path.Join(releaseDir, version, name)); its {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
 // brought is what the release's package put on the volume, by its MANIFEST; Verify is who compares it.
 func (v *Volume) brought(version string) ([]entry, error) {
 	text, err := readFile(v.disk, v.Path(releaseDir, version, manifestName))

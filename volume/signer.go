@@ -11,8 +11,8 @@ type Signer struct {
 //
 //	1  the first
 //	2  Release.Signer, Removed
-//	3  Release.Unproven, Boots, FirstBoot and LastBoot, Failure.Boots, Failure.Package
-//	4  Via, Left, Operation.Via, Release.Wanted
+//	3  Release.Unproven and Boots, Failure.Boots, Failure.Package
+//	4  Via, Left, Operation.Via, Release.Wanted, FirstBoot and LastBoot
 func (s State) least() int {
 	if s.Left != "" || len(s.Via) > 0 || s.Operation != nil && len(s.Operation.Via) > 0 {
 		return 4
@@ -23,7 +23,7 @@ func (s State) least() int {
 	}
 	for _, r := range s.Releases {
 		switch {
-		case r.Wanted:
+		case r.Wanted, !r.FirstBoot.IsZero(), !r.LastBoot.IsZero():
 			return 4
 		case r.Unproven:
 			least = 3

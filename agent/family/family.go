@@ -13,8 +13,9 @@ import (
 // Release is a release on a volume.
 type Release struct {
 	Name, Version, ERTS string
-	Root                string // of the volume, absolute
-	Dir                 string // releases/<version>, absolute
+	Root                string   // of the volume, absolute
+	Dir                 string   // releases/<version>, absolute
+	Brought             []string // of its configuration files, those that are no templates: they stay as they are
 }
 
 // Family is a kind of release. The environment is that of the node, and never of whoever asks for something.

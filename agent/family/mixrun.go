@@ -108,7 +108,7 @@ func (h Host) run(ctx context.Context, command signals.Command) error {
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
-		_ = p.Signal(unix.SIGKILL)
+		_ = unix.Kill(-p.Pid(), unix.SIGKILL) // the session that it leads, for what it has started may be what hangs
 		p.Exit()
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return fmt.Errorf("did not end within %s", runTimeout)

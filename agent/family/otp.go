@@ -41,6 +41,9 @@ var templates = []struct{ name, comment string }{{"sys.config", "%"}, {"vm.args"
 func (otp) Resolve(_ context.Context, r Release, environ []string) (Resolved, error) {
 	var all Resolved
 	for _, of := range templates {
+		if slices.Contains(r.Brought, of.name) {
+			continue
+		}
 		template, there, err := r.read(of.name + ".src")
 		if err != nil {
 			return Resolved{}, fmt.Errorf("cannot read %s.src: %w", of.name, err)

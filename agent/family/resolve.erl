@@ -2,7 +2,19 @@
 Words = fun(Text) -> unicode:characters_to_binary(Text) end,
 Refuse = fun(Text) -> ok = file:write_file(Out ++ ".error", Words(Text)), throw(refused) end,
 Parts = fun(Map, Key, Default) -> case Map of #{Key := V} when V =/= nil, V =/= false -> V; _ -> Default end end,
-Message = fun(Class, Reason, Stack) -> 'Elixir.Exception':format_banner(Class, Reason, Stack) end,
+%% Those say what somebody has written. Others show values, which may be secrets: they are for the log alone.
+Plain = ['Elixir.RuntimeError', 'Elixir.ArgumentError', 'Elixir.System.EnvError', 'Elixir.UndefinedFunctionError', 'Elixir.File.Error',
+         'Elixir.Code.LoadError', 'Elixir.SyntaxError', 'Elixir.TokenMissingError', 'Elixir.MismatchedDelimiterError', 'Elixir.CompileError'],
+Message = fun(Class, Reason, Stack) ->
+    case 'Elixir.Exception':normalize(Class, Reason, Stack) of
+        #{'__struct__' := Kind} = E ->
+            case lists:member(Kind, Plain) of
+                true -> 'Elixir.Exception':format_banner(Class, E, Stack);
+                false -> ['Elixir.Kernel':inspect(Kind), ": the log has what it shows"]
+            end;
+        _ -> [atom_to_list(Class), ": the log has what it shows"]
+    end
+end,
 Provide = fun({Provider, State}, Config) ->
     Loaded = try Provider:load(Config, State)
     catch Class:Reason:Stack ->

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,9 @@ type VM struct {
 	Start   Starter
 	Scratch string // an empty directory, for what is left to the caller to remove
 }
+
+// runTimeout is for one look at the modules of a release, or one relup.
+const runTimeout = 2 * time.Minute
 
 // Starter starts a process, as the one door does (signals.Init.Start).
 type Starter func(signals.Command) (*signals.Process, error)
@@ -204,6 +208,8 @@ func (vm VM) run(ctx context.Context, name, script string, path, args []string) 
 		return "", err
 	}
 	defer output.Close()
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
 	process, err := vm.Start(vm.command(file, path, args, output))
 	if err != nil {
 		return "", err
@@ -211,7 +217,9 @@ func (vm VM) run(ctx context.Context, name, script string, path, args []string) 
 	select {
 	case <-process.Done():
 	case <-ctx.Done():
-		return "", errors.Join(ctx.Err(), process.Signal(unix.SIGKILL))
+		err := errors.Join(ctx.Err(), process.Signal(unix.SIGKILL))
+		process.Exit()
+		return "", fmt.Errorf("the emulator did not end: %w", err)
 	}
 	text, err := readAgain(output)
 	if exit := process.Exit(); exit.Status() != 0 {

@@ -40,7 +40,7 @@ EXIT STATUS
   0 made · 1 it could not be made · 2 usage · 3 nothing can be derived: a restart is the way`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
 			made, err := c.makeRelup(ctx, [2]string(given))
 			if err != nil {
@@ -49,7 +49,7 @@ EXIT STATUS
 			return c.tellRelup(made, output, appups)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write it to, instead of standard output")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write the relup to; with --appup or --json those are printed as well")
 	cmd.Flags().BoolVar(&appups, "appup", false, "print the appups that were derived instead")
 	return cmd
 }
@@ -96,6 +96,11 @@ func (c *cli) tellRelup(made relup.Made, output string, appups bool) error {
 	for _, name := range slices.Sorted(maps.Keys(made.Derived)) {
 		fmt.Fprintf(c.stderr, "agent: %s has no appup: its instructions were derived\n", name)
 	}
+	if output != "" {
+		if err := os.WriteFile(output, made.Relup, 0o644); err != nil {
+			return fmt.Errorf("cannot write the relup: %w", err)
+		}
+	}
 	switch {
 	case c.json:
 		c.print(map[string]any{"relup": string(made.Relup), "derived": made.Derived, "warnings": made.Warnings})
@@ -103,11 +108,7 @@ func (c *cli) tellRelup(made relup.Made, output string, appups bool) error {
 		for _, name := range slices.Sorted(maps.Keys(made.Derived)) {
 			fmt.Fprintf(c.stdout, "%%%% %s.appup\n%s", name, made.Derived[name])
 		}
-	case output != "":
-		if err := os.WriteFile(output, made.Relup, 0o644); err != nil {
-			return fmt.Errorf("cannot write the relup: %w", err)
-		}
-	default:
+	case output == "":
 		_, err := c.stdout.Write(made.Relup)
 		return err
 	}

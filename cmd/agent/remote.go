@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -72,7 +73,9 @@ func (c *cli) shell(r api.Remote) error {
 	if err != nil && !errors.As(err, &ended) {
 		return fmt.Errorf("cannot open a shell: %w", err)
 	}
-	c.status = min(exitError, max(0, cmd.ProcessState.ExitCode()))
+	if code := cmd.ProcessState.ExitCode(); code != 0 { // -1: a signal has ended it
+		c.status = exitError
+	}
 	return nil
 }
 
@@ -134,7 +137,7 @@ const inetrc = "inetrc"
 func privateHome(r api.Remote) (string, error) {
 	var errs []error
 	_, host, _ := strings.Cut(r.Node, "@")
-	hosts := fmt.Sprintf("{host, {%s}, [%q]}.\n{lookup, [file, native]}.\n", strings.ReplaceAll(r.Host, ".", ","), host)
+	hosts := fmt.Sprintf("{host, %s, [%q]}.\n{lookup, [file, native]}.\n", tuple(r.Host), host)
 	for _, dir := range []string{"/dev/shm", os.TempDir(), "/run"} {
 		home, err := os.MkdirTemp(dir, "agent-remote-")
 		if err != nil {
@@ -152,6 +155,19 @@ func privateHome(r api.Remote) (string, error) {
 		errs = append(errs, err)
 	}
 	return "", fmt.Errorf("cannot make a home for the shell: %w; mount a tmpfs (docker run --tmpfs /tmp)", errors.Join(errs...))
+}
+
+// tuple is how Erlang writes an address.
+func tuple(host string) string {
+	ip, err := netip.ParseAddr(host)
+	if err != nil || ip.Is4() {
+		return "{" + strings.ReplaceAll(host, ".", ",") + "}"
+	}
+	var words []string
+	for pair := range slices.Chunk(ip.AsSlice(), 2) {
+		words = append(words, strconv.Itoa(int(pair[0])<<8|int(pair[1])))
+	}
+	return "{" + strings.Join(words, ",") + "}"
 }
 
 // shellCommand is erlexec itself, as for the node, or the iex of a release that mix made, which knows how its Elixir is started.

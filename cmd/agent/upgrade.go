@@ -67,6 +67,9 @@ one that --signature names, or is.
 				if req.SHA256 != "" || signature != "" {
 					return usageError{fmt.Errorf("cannot check %s: it is on the volume, and --sha256 and --signature are for a package", given[0])}
 				}
+				if req.Derived {
+					return usageError{fmt.Errorf("cannot derive a relup for %s: it is on the volume already, and --derived is for a package", given[0])}
+				}
 				return c.install(cmd.Context(), api.InstallRequest{Version: given[0], Restart: req.Restart, Settle: req.Settle, Hold: req.Hold})
 			}
 			if req.Signature, err = findSignature(given[0], signature); err != nil {
