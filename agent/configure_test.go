@@ -62,3 +62,27 @@ func TestALaunchFillsItIn(t *testing.T) {
 		t.Errorf("sys.config is %q", got)
 	}
 }
+
+func TestAConfigurationThatDoesNotParseIsNotShown(t *testing.T) {
+	for template, words := range map[string]string{
+		"[\n{demo,[{password,\"${PASSWORD}\"}]}].": "cannot be read: line 2",
+		"[{demo,[]},{password,\"hunter2\",more}].": "is no list of {Application, Parameters}",
+	} {
+		t.Run(words, func(t *testing.T) {
+			err := withTemplate(t, template, `PASSWORD=hun"ter2`).Configure(t.Context(), "1.1.0")
+			if err == nil || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "ter2") {
+				t.Errorf("got %v, want %q", err, words)
+			}
+		})
+	}
+}
+
+func TestATemplateBesideItsFileIsLeftAlone(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": waits})
+	files := demo("1.1.0", waits)
+	files["releases/1.1.0/sys.config.src"] = "[{demo,[{built,${BUILD_TIME_ONLY}}]}]."
+	publish(t, k.volume, files)
+	if err := k.Configure(t.Context(), "1.1.0"); err != nil || k.read("1.1.0", "sys.config") != "[]." {
+		t.Errorf("%v, and sys.config is %q", err, k.read("1.1.0", "sys.config"))
+	}
+}

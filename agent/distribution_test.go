@@ -34,6 +34,8 @@ func TestWhatTheAgentAddsToADistribution(t *testing.T) {
 		{"-sname demo@host", "", "", "127.0.0.1:0", "127.0.0.1:4369"},
 		{"-sname demo -start_epmd true", "", "", "127.0.0.1:0", "127.0.0.1:4369"},
 		{"-sname demo -start_epmd true", "ERL_EPMD_PORT=5000", "", "127.0.0.1:0", "127.0.0.1:5000"},
+		{"-sname demo -start_epmd true -env ERL_EPMD_PORT 5001", "ERL_EPMD_PORT=5000", "", "127.0.0.1:0", "127.0.0.1:5001"},
+		{"-sname demo -start_epmd true -epmd_port 5002", "ERL_EPMD_PORT=5000", "", "127.0.0.1:0", "127.0.0.1:5002"},
 		{"-sname demo -kernel inet_dist_listen_min 9000 inet_dist_listen_max 9009", "", "", "127.0.0.1:0", "127.0.0.1:4369"},
 		{"-sname demo -kernel inet_dist_use_interface {0,0,0,0}", "", "", "127.0.0.1:0", "127.0.0.1:4369"},
 		{"-sname demo -kernel inet_dist_use_interface {10,0,0,7}", "", "", "10.0.0.7:0", "127.0.0.1:4369"},
@@ -120,6 +122,7 @@ func TestANodeThatSpeaksTLSIsReachedWithItsOwnCertificates(t *testing.T) {
 func TestAnIdentityThatLeavesTheAgentOutsideIsRefused(t *testing.T) {
 	v := makeVolume(t, map[string]string{"1.0.0": ""})
 	write(t, v.Path("secret.config"), `[{server,[{certfile,"a.pem"},{password,"x"}]}].`)
+	write(t, v.Path("unnamed.config"), `[{client,[{verify,verify_peer},{certfile,"c.pem"},{cacerts,[<<1,2>>]}]}].`)
 	write(t, v.Path("program.config"), `[{server,[{certfile,filename:join("/a","b")}]}].`)
 	for vmArgs, want := range map[string]string{
 		"-detached":            "would leave the agent at once",
@@ -130,6 +133,7 @@ func TestAnIdentityThatLeavesTheAgentOutsideIsRefused(t *testing.T) {
 		"-epmd_module my_epmd": "on which port",
 		"-proto_dist inet_tls -ssl_dist_optfile gone.config":                 "cannot read gone.config, its -ssl_dist_optfile",
 		"-proto_dist inet_tls -ssl_dist_optfile secret.config":               "has a password",
+		"-proto_dist inet_tls -ssl_dist_optfile unnamed.config":              "names no cacertfile",
 		"-proto_dist inet_tls -ssl_dist_optfile " + v.Path("program.config"): "the agent reads terms alone: line 1",
 		"-args_file gone.args": "cannot read the arguments file: open " + v.Path("gone.args"),
 	} {
