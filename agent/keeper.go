@@ -123,7 +123,9 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 			return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 		}
 	}
-	environ, err := k.configure(ctx, version)
+	var environ []string
+	var err error
+	k.meanwhile(ctx, func() { environ, err = k.configure(ctx, version) }) // which may have a script and a VM run
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}

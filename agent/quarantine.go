@@ -132,12 +132,7 @@ func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) (gave
 		}
 	case asked || upgrading || k.giveUp == nil: // the next start sees to it
 	default:
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			gaveUp = k.giveUp(ctx, end.String()) // which may have to restore the other one
-		}()
-		k.beat(context.WithoutCancel(ctx), done)
+		k.meanwhile(ctx, func() { gaveUp = k.giveUp(ctx, end.String()) }) // which may have to restore the other one
 		return gaveUp
 	}
 	return ""
