@@ -26,9 +26,6 @@ func (k *keeper) follow(ctx context.Context, node *incarnation, end ending) ruli
 		if node.up && time.Since(node.since) >= steadyTime {
 			k.row, k.first = 0, ""
 		}
-		if gaveUp != "" { // what boots now has failed no time yet, and is what was chosen last
-			k.row, k.first, k.gaveWay = 0, "", standIn{}
-		}
 		end.restarts = k.row
 		k.next = ""
 		if end.expect == "" {
@@ -86,6 +83,25 @@ func (k *keeper) protected() string {
 		return op.To
 	}
 	return k.protect
+}
+
+// replace is what boots where a release cannot even be launched: what an upgrade protects, else what is before a release that
+// is given up over it. It names no version where there is nothing.
+func (k *keeper) replace(ctx context.Context, version string, why error) ruling {
+	k.mu.Lock()
+	protected, upgrading := k.protected(), k.protect != ""
+	k.mu.Unlock()
+	if protected != "" && protected != version {
+		k.journal.log.Error(protected+" is booted instead", "err", why)
+		return ruling{version: protected, reason: "in the place of " + version + ", which cannot be launched"}
+	}
+	if upgrading || !k.counts(version) {
+		return ruling{}
+	}
+	if gaveUp := k.judge(ctx, "nothing was launched: "+why.Error()); gaveUp != "" {
+		return ruling{version: k.permanent(), reason: gaveUp}
+	}
+	return ruling{}
 }
 
 // policy is what is in force for a release.

@@ -70,13 +70,11 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 		if ctx.Err() != nil && node == nil {
 			break
 		}
-		if instead := k.instead(next.version); err != nil && instead != "" {
-			k.journal.log.Error(instead+" is booted instead", "err", err)
-			next = ruling{version: instead, reason: "in the place of " + next.version + ", which cannot be launched"}
-			continue
-		}
 		if err != nil {
-			return 1, err
+			if next = k.replace(ctx, next.version, err); next.version == "" {
+				return 1, err
+			}
+			continue
 		}
 		end := k.live(ctx, node)
 		k.sweep(ctx, node)
@@ -100,16 +98,6 @@ func (k *keeper) asked(r ruling) ruling {
 	return r
 }
 
-// instead is what boots where an upgrade's release cannot even be launched.
-func (k *keeper) instead(version string) string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if protected := k.protected(); protected != version {
-		return protected
-	}
-	return ""
-}
-
 // launch starts the process of one incarnation, unless the agent was told to stop meanwhile. The release_handler's files
 // are derived anew before it, unless it made them itself for just this boot.
 func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
@@ -123,11 +111,13 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 			return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 		}
 	}
-	environ, err := k.configure(ctx, version)
+	k.countBoot(version) // a configuration that cannot be resolved is a boot that failed
+	var environ []string
+	var err error
+	k.meanwhile(ctx, func() { environ, err = k.configure(ctx, version) }) // which may have a script and a VM run
 	if err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
-	k.countBoot(version)
 	dump, environ := k.dumpInto(environ)
 	l, err := newLaunch(k.config, k.volume, boot{release, r.script}, environ)
 	if err != nil {

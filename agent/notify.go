@@ -136,7 +136,7 @@ func (v *vigil) alive(ctx context.Context) error {
 }
 
 // feel meets the keeper's loop, and leaves most of the time for the node. The loop is elsewhere while a node is stopped
-// and the next one launched, but not for long.
+// and the next one launched, but not for long: what may take its time is done meanwhile.
 func (v *vigil) feel(ctx context.Context) error {
 	end, _ := ctx.Deadline()
 	brief, cancel := context.WithTimeout(ctx, time.Until(end)/4)
@@ -178,6 +178,17 @@ func (k *keeper) beat(ctx context.Context, done <-chan struct{}) bool {
 		case k.pulse <- struct{}{}:
 		}
 	}
+}
+
+// meanwhile shows that the keeper's loop turns while it does what may take long between two nodes, and is through with it
+// when it returns.
+func (k *keeper) meanwhile(ctx context.Context, work func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work()
+	}()
+	k.beat(context.WithoutCancel(ctx), done)
 }
 
 // listenTo makes the socket on which the next node will tell of itself, where it is to have one.

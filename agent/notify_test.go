@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,4 +125,27 @@ func TestAKeeperWhoseLoopIsStuckIsFoundOut(t *testing.T) {
 			t.Error("a loop that does nothing is taken for one that turns")
 		}
 	})
+}
+
+// TestTheKeepersLoopTurnsWhileAConfigurationIsResolved by the release's own scripts, which may take their time.
+func TestTheKeepersLoopTurnsWhileAConfigurationIsResolved(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": waits})
+	write(t, filepath.Join(k.volume.ReleaseDir("1.0.0"), "env.sh"),
+		"echo >\"$RELEASE_ROOT/started\"\nwhile [ ! -e \"$RELEASE_ROOT/go\" ]; do sleep 0.1; done\nexit 3\n")
+	over := make(chan error)
+	go func() {
+		_, err := k.launch(t.Context(), ruling{version: "1.0.0"})
+		over <- err
+	}()
+	awaitFile(t, k.volume.Path("started"))
+	v := vigil{agent: &agent{config: k.config, keeper: k.keeper}} // that has felt nothing for an age
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := v.feel(ctx); err != nil {
+		t.Errorf("while env.sh runs: %v", err)
+	}
+	write(t, k.volume.Path("go"), "")
+	if err := <-over; err == nil || !strings.Contains(err.Error(), "its env.sh ended with status 3") {
+		t.Errorf("the launch ended with %v", err)
+	}
 }

@@ -74,11 +74,11 @@ func (k *keeper) feel(ctx context.Context, node *incarnation) (hung bool) {
 }
 
 // watched says whether silence means that the node hangs. It may be silent for long while it boots, stops, or changes
-// its code, and for as long as it likes once it has said that it ends.
+// its code, and for as long as it likes once it has said that it ends. While an upgrade waits for a person nothing changes.
 func (k *keeper) watched(node *incarnation) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return node.up && !k.stopping && k.next == "" && k.protect == "" && node.heart.Word() == heart.Closed
+	return node.up && !k.stopping && k.next == "" && (k.protect == "" || k.resting) && node.heart.Word() == heart.Closed
 }
 
 // endHung ends a node that hangs. It may have been stopped, so it is woken, and asked for a crash dump, which it can

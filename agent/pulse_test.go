@@ -148,6 +148,26 @@ func TestANodeIsNotWatchedWhileItBootsStopsOrChanges(t *testing.T) {
 	}
 }
 
+// TestANodeIsWatchedWhileItsUpgradeWaits for a person: nothing is done to it, and one that hangs goes back at once.
+func TestANodeIsWatchedWhileItsUpgradeWaits(t *testing.T) {
+	k, node, _ := beating(t, waits)
+	k.update(func() { node.up = true })
+	for _, step := range []struct {
+		do      func()
+		watched bool
+	}{
+		{func() { k.Protect("1.0.0") }, false},
+		{k.Rest, true},
+		{func() { k.Protect("1.0.0") }, false},
+		{func() { k.Protect("") }, true},
+	} {
+		step.do()
+		if got := k.watched(node); got != step.watched {
+			t.Errorf("protected by %q, resting %v: watched %v", k.protect, k.resting, got)
+		}
+	}
+}
+
 func TestWithoutATimeoutNothingIsWatched(t *testing.T) {
 	k, node, _ := beating(t, waits)
 	k.config.HeartTimeout = 0

@@ -14,7 +14,8 @@ import (
 //
 //	it ran well                                 proven: its later crashes are the restart policy's
 //	it was told to stop while it was up         the boot counts for nothing
-//	it ended, or was killed with the container  the boot counts; after AGENT_BOOT_ATTEMPTS of them the release is spent
+//	it ended, or was killed with the container,
+//	or could not even be launched               the boot counts; after AGENT_BOOT_ATTEMPTS of them the release is spent
 //
 // A minute (AGENT_BOOT_SPAN) has to lie between the first and the last of these boots, however many fit into it: a dependency that is
 // away for some seconds is no fault of the release.
@@ -70,7 +71,7 @@ func (a *agent) quarantine(version, instead, why string) (reason string) {
 func neverRan(r volume.Release, why string) string {
 	text := fmt.Sprintf("%s %s was booted %d times and never ran well", r.Name, r.Version, r.Boots)
 	if why != "" {
-		text += ", the last time it ended with " + why
+		text += ", the last time " + why
 	}
 	return text
 }
@@ -118,8 +119,7 @@ func (k *keeper) isProving(node *incarnation) bool {
 // weigh settles what the boot of an unproven release counts for, when its node has ended. Where it was given up, the reason
 // is for which another one boots.
 func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) (gaveUp string) {
-	s := k.volume.State()
-	if node.booted != s.Current || !s.Releases[node.booted].Unproven {
+	if !k.counts(node.booted) {
 		return ""
 	}
 	k.mu.Lock()
@@ -130,15 +130,28 @@ func (k *keeper) weigh(ctx context.Context, node *incarnation, end ending) (gave
 		if err := k.volume.DiscountBoot(node.booted); err != nil {
 			k.journal.log.Error("cannot take the boot of "+node.booted+" back", "err", err)
 		}
-	case asked || upgrading || k.giveUp == nil: // the next start sees to it
+	case asked || upgrading: // the next start sees to it
 	default:
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			gaveUp = k.giveUp(ctx, end.String()) // which may have to restore the other one
-		}()
-		k.beat(context.WithoutCancel(ctx), done)
-		return gaveUp
+		return k.judge(ctx, "it ended with "+end.String())
 	}
 	return ""
+}
+
+// counts says that a boot of this release is counted: it is permanent, and has never run well.
+func (k *keeper) counts(version string) bool {
+	s := k.volume.State()
+	return version == s.Current && s.Releases[version].Unproven
+}
+
+// judge gives up what is permanent when it is spent. why is how its last boot ended. What boots then has failed no time yet, and
+// is what was chosen last.
+func (k *keeper) judge(ctx context.Context, why string) (gaveUp string) {
+	if k.giveUp == nil {
+		return ""
+	}
+	k.meanwhile(ctx, func() { gaveUp = k.giveUp(ctx, why) }) // which may have to restore the other one
+	if gaveUp != "" {
+		k.update(func() { k.row, k.first, k.gaveWay = 0, "", standIn{} })
+	}
+	return gaveUp
 }

@@ -241,3 +241,66 @@ func TestAStopCountsAgainstAReleaseUnlessItWasUp(t *testing.T) {
 		})
 	}
 }
+
+// unresolved is committed with an upgrade whose configuration cannot be resolved by what the container has now.
+func unresolved(t *testing.T) (kept, *agent) {
+	t.Helper()
+	k, a := committed(t, map[string]string{"1.0.0": "exit 0", "1.1.0": waits})
+	write(t, filepath.Join(k.volume.ReleaseDir("1.1.0"), "sys.config.src"), "[{demo,[{port,${NO_SUCH_PORT}}]}].")
+	return k, a
+}
+
+// refuses is a start of the container in which nothing can be launched.
+func (k kept) refuses(a *agent) {
+	k.t.Helper()
+	d, err := a.decide(k.t.Context(), volume.Image{}, seedPackage{})
+	if err != nil || d.version != "1.1.0" {
+		k.t.Fatalf("%+v boots, %v", d, err)
+	}
+	status, err := k.keeper.run(k.t.Context(), d.version)
+	if status != 1 || err == nil || !strings.HasPrefix(err.Error(), "cannot boot 1.1.0: its sys.config, filled in, ") {
+		k.t.Errorf("it ends with %d: %v", status, err)
+	}
+}
+
+func TestAConfigurationThatCannotBeResolvedIsABootThatFailed(t *testing.T) {
+	k, a := unresolved(t)
+	k.refuses(a)
+	k.refuses(a)
+	if status, _ := k.start(a); status != 0 { // the third of its boots, and the one before it in the same start
+		t.Errorf("it ends with %d", status)
+	}
+	if diff := cmp.Diff([]string{"1.0.0 launched", "1.0.0 ended"}, k.lives()); diff != "" {
+		t.Error(diff)
+	}
+	k.tells("release.quarantined", "demo 1.1.0 was booted 3 times and never ran well, the last time nothing was launched: cannot boot 1.1.0: its sys.config, filled in, ")
+	if boot := a.boot.Load(); boot == nil || boot.version != "1.0.0" || boot.reason != "in the place of 1.1.0, which was given up" {
+		t.Errorf("what was booted is %+v", boot)
+	}
+}
+
+// TestAStartGivesUpWhatCouldNotBeResolved where the last of its boots was too early to judge it.
+func TestAStartGivesUpWhatCouldNotBeResolved(t *testing.T) {
+	k, a := unresolved(t)
+	a.config.BootSpan = time.Hour
+	for range 3 {
+		k.refuses(a)
+	}
+	a.config.BootSpan = time.Nanosecond
+	if status, reason := k.start(a); status != 0 || reason != "in the place of 1.1.0, which was given up" {
+		t.Errorf("it ends with %d: %s", status, reason)
+	}
+}
+
+func TestAReleaseThatHasRunWellDoesNotGiveWayToItsConfiguration(t *testing.T) {
+	k, a := unresolved(t)
+	if err := k.volume.Prove("1.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		k.refuses(a)
+	}
+	if s := k.volume.State(); s.Current != "1.1.0" || s.Quarantined("1.1.0") || s.Releases["1.1.0"].Boots != 0 {
+		t.Errorf("permanent is %s, %+v", s.Current, s.Releases["1.1.0"])
+	}
+}
