@@ -256,7 +256,7 @@ func TestNoWayLeadsOverARestartOfTheEmulator(t *testing.T) {
 					s.t.Fatal(err)
 				}
 			},
-			"verified: refused no-relup, 1.0.0 runs", "no relup leads there from 1.0.0, nor do those of the releases on the volume", "(it has them from 1.1.0), have one derived (agent upgrade --derived), unpack a release between the two (agent unpack)",
+			"verified: refused no-relup, 1.0.0 runs", "no relup leads there from 1.0.0, nor do those of the releases on the volume", "(it has them from 1.1.0), unpack a release between the two (agent unpack)",
 		},
 		"a relup that cannot be read": {
 			func(s *stage) { write(s.t, s.volume.Path("releases/1.1.0/relup"), "{") },
