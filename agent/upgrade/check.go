@@ -50,7 +50,7 @@ func (a *attempt) check(ctx context.Context) error {
 		return a.configure(ctx, a.to)
 	}
 	err := a.checkHot(ctx)
-	if err == nil {
+	if err == nil && a.next().to == a.to { // once, and when the target's configuration is filled in
 		a.warnCold()
 	}
 	if err == nil || !a.mayRestart || ctx.Err() != nil || a.nodeEnded() {
