@@ -44,6 +44,8 @@ type attempt struct {
 	mayGoDown      bool           // to an older version
 	mayDerive      bool           // the relup that the package lacks
 	derived        []byte         // that relup
+	placed         bool           // it was put where release_handler looks
+	displaced      []byte         // what was there before: one that was made for another way
 	node           Incarnation
 	passed         []hop    // what is behind it of the way
 	leaping        bool     // nobody knows yet what became of the hop that follows

@@ -49,15 +49,15 @@ func (a *attempt) check(ctx context.Context) error {
 	if a.way.cold {
 		return a.configure(ctx, a.to)
 	}
-	if err := a.configure(ctx, a.next().to); err != nil {
-		return err
-	}
 	err := a.checkHot(ctx)
-	if err == nil {
+	if err == nil && a.next().to == a.to { // once, and when the target's configuration is filled in
 		a.warnCold()
 	}
 	if err == nil || !a.mayRestart || ctx.Err() != nil || a.nodeEnded() {
 		return err
+	}
+	if unresolved := a.configure(ctx, a.to); unresolved != nil { // of a release in between a restart needs none
+		return unresolved
 	}
 	a.warn("%v", err)
 	a.planCold()
@@ -70,14 +70,21 @@ func (a *attempt) configure(ctx context.Context, version string) error {
 	if a.Configure == nil {
 		return nil
 	}
-	if err := a.Configure(ctx, version); err != nil {
-		return refuse("config-unresolved", "cannot %s: %v", a.goal(version), err)
+	err := a.Configure(ctx, version)
+	switch {
+	case err == nil:
+		return nil
+	case version != a.to:
+		return refuse("config-unresolved", "cannot %s over %s: %v", a.goal(a.to), version, err)
 	}
-	return nil
+	return refuse("config-unresolved", "cannot %s: %v", a.goal(version), err)
 }
 
 func (a *attempt) checkHot(ctx context.Context) error {
 	next := a.next()
+	if err := a.configure(ctx, next.to); err != nil {
+		return err
+	}
 	if err := a.checkLoadedCode(ctx); err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ type Start struct {
 	Env  string   // the text of env.sh
 }
 
-// warnCold names what of the target waits for the next start of the node. It is told before the installation, and stands in
-// the result.
+// warnCold names what of the target waits for the next start of the node. It is told before the last installation of the way,
+// and stands in the result.
 func (a *attempt) warnCold() {
 	if a.Starts == nil || a.way.restarts() {
 		return

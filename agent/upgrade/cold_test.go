@@ -3,7 +3,24 @@ package upgrade
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 )
+
+// TestWhatWaitsForAStartIsToldOnce on a way over several releases, and not where the way ends in a restart.
+func TestWhatWaitsForAStartIsToldOnce(t *testing.T) {
+	for script, warnings := range map[string]int{"": 1, "settled.busy:one": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, script, demo("1.1.0", "1.0.0"), demo("1.0.0", ""))
+			s.engine.Starts = func(string) (running, next Start, err error) { return Start{Env: "A=1"}, Start{Env: "A=2"}, nil }
+			s.request.Restart = true
+			s.upgrade(demo("1.2.0", "1.1.0"))
+			s.ends("probation: committed, 1.2.0 runs" + map[bool]string{true: " after a restart"}[script != ""] + ", warned")
+			if got := strings.Count(strings.Join(s.result().Warnings, "; "), "env.sh differs"); got != warnings {
+				t.Errorf("%q: it was told %d times", script, got)
+			}
+		})
+	}
+}
 
 func TestTheFlagsThatDifferAreNamed(t *testing.T) {
 	for _, c := range []struct{ before, after, want string }{

@@ -17,18 +17,35 @@ import (
 // tell, and plans with that.
 func (a *attempt) planDerived(ctx context.Context) error {
 	way, err := a.deriveRelup(ctx)
-	if err != nil && a.mayRestart && ctx.Err() == nil {
+	if err == nil {
+		err = a.planRelups(way)
+	}
+	if err != nil && a.mayRestart {
 		a.warn("%v", err)
-		a.planCold()
+	}
+	return err
+}
+
+// mayLeadUp refuses to make a relup that leads back, or may do so: it would have to know how the older code takes a state of
+// the newer one.
+func (a *attempt) mayLeadUp() error {
+	order, known := compareVersions(a.to, a.from)
+	if known && order > 0 {
 		return nil
 	}
-	if err != nil {
-		return err
+	why := fmt.Sprintf("it is older than %s, which runs, and no way back is derived", a.from)
+	if !known || order == 0 {
+		why = fmt.Sprintf("whether it is newer than %s, which runs, their versions do not tell, and no way back is derived", a.from)
 	}
-	return a.planWay(way)
+	e := refuse(api.CodeNeedsRestart, "cannot %s in service: the package has no relup from %s; %s", a.goal(a.to), a.from, why)
+	e.Hint = "build the package with a relup, or allow a restart of the node: agent upgrade --restart"
+	return e
 }
 
 func (a *attempt) deriveRelup(ctx context.Context) (*volume.Relup, error) {
+	if err := a.mayLeadUp(); err != nil {
+		return nil, err
+	}
 	made, err := a.Derive(ctx, a.Volume.State().Releases[a.from], a.staged)
 	if none := (*relup.UnderivableError)(nil); errors.As(err, &none) {
 		e := refuse(api.CodeNeedsRestart, "cannot %s from %s to %s in service: the package has no relup, and %v", a.verb(), a.describeRelease(a.from), a.to, none)
@@ -58,8 +75,21 @@ func (a *attempt) deriveRelup(ctx context.Context) (*volume.Relup, error) {
 
 // placeDerived puts that relup to where release_handler looks for it.
 func (a *attempt) placeDerived() error {
-	if a.derived == nil {
+	if a.derived == nil || a.way.cold {
 		return nil
 	}
+	before, err := a.Volume.MadeRelup(a.to)
+	if err != nil {
+		return err
+	}
+	a.placed, a.displaced = true, before
 	return a.Volume.PlaceRelup(a.to, a.derived)
+}
+
+// displaceDerived takes it back from a release that stays: no attempt may use it that did not ask for it.
+func (a *attempt) displaceDerived() error {
+	if !a.placed || a.unpackedByUs {
+		return nil
+	}
+	return a.Volume.PlaceRelup(a.to, a.displaced)
 }

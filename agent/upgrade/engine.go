@@ -140,7 +140,7 @@ func (e *Engine) Install(run context.Context, req api.InstallRequest, on func(ap
 	}
 	a.mayRestart = req.Restart
 	a.wants(req.Settle, req.Hold)
-	a.goThere(run, func(context.Context) error { return a.planThere(req.Version) })
+	a.goThere(run, func(ctx context.Context) error { return a.planThere(ctx, req.Version) })
 	return nil
 }
 
@@ -154,7 +154,7 @@ func (e *Engine) Rollback(run context.Context, req api.RollbackRequest, on func(
 		return err
 	}
 	a.mayRestart = req.Restart
-	a.goThere(run, func(context.Context) error { return a.planRollback(req) })
+	a.goThere(run, func(ctx context.Context) error { return a.planRollback(ctx, req) })
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -174,6 +175,56 @@ func TestWhatIsDamagedOnTheWayIsRestored(t *testing.T) {
 	})
 }
 
+// TestARestartNeedsNoReleaseInBetween: one that cannot be restored, or configured, is in the way of no restart. Without one it is named.
+func TestARestartNeedsNoReleaseInBetween(t *testing.T) {
+	broken := func(s *stage) {
+		damage(s.t, s.volume.Path("lib/demo-1.1.0/ebin/demo.beam"))
+		remove(s.t, s.volume.Path(".agent/packages", s.volume.State().Releases["1.1.0"].Package+".tar.gz"))
+		s.before = readDisk(s.t, s.volume)
+	}
+	unresolved := func(s *stage) {
+		s.engine.Configure = func(_ context.Context, version string) error {
+			if version == "1.1.0" {
+				return errors.New("DB is not set")
+			}
+			return nil
+		}
+	}
+	forward := func(s *stage, restart bool) {
+		s.request.Restart = restart
+		s.upgrade(demo("1.2.0", "1.1.0"))
+	}
+	back := func(s *stage, restart bool) { s.rollback(api.RollbackRequest{Version: "1.0.0", Restart: restart}) }
+	there, three := []files{demo("1.1.0", "1.0.0"), demo("1.0.0", "")}, []files{demo("1.0.0", ""), demo("1.1.0", "1.0.0"), demo("1.2.0", "1.1.0")}
+	for about, c := range map[string]struct {
+		on      []files
+		prepare func(*stage)
+		do      func(*stage, bool)
+		without string
+		with    string
+	}{
+		"damaged, there":      {there, broken, forward, "planned: aborted internal, 1.0.0 runs", "1.2.0"},
+		"damaged, back":       {three, broken, back, "planned: aborted internal, 1.2.0 runs", "1.0.0"},
+		"unconfigured, there": {there, unresolved, forward, "unpacked: refused config-unresolved, 1.0.0 runs", "1.2.0"},
+		"unconfigured, back":  {three, unresolved, back, "unpacked: refused config-unresolved, 1.2.0 runs", "1.0.0"},
+	} {
+		t.Run(about, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, "", c.on...)
+				c.prepare(s)
+				c.do(s, false)
+				s.ends(c.without)
+				if e := s.result().Error; !strings.Contains(e.Message, " over 1.1.0: ") {
+					t.Errorf("it says %s", e.Message)
+				}
+				s.again("")
+				c.do(s, true)
+				s.ends("probation: committed, " + c.with + " runs after a restart, warned")
+			})
+		})
+	}
+}
+
 func TestTheWayIsTheShortestThatThereIs(t *testing.T) {
 	cut := "cut"   // neither up nor down
 	restart := "!" // of the emulator
@@ -256,7 +307,7 @@ func TestNoWayLeadsOverARestartOfTheEmulator(t *testing.T) {
 					s.t.Fatal(err)
 				}
 			},
-			"verified: refused no-relup, 1.0.0 runs", "no relup leads there from 1.0.0, nor do those of the releases on the volume", "(it has them from 1.1.0), have one derived (agent upgrade --derived), unpack a release between the two (agent unpack)",
+			"verified: refused no-relup, 1.0.0 runs", "no relup leads there from 1.0.0, nor do those of the releases on the volume", "(it has them from 1.1.0), unpack a release between the two (agent unpack)",
 		},
 		"a relup that cannot be read": {
 			func(s *stage) { write(s.t, s.volume.Path("releases/1.1.0/relup"), "{") },

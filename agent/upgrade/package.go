@@ -72,7 +72,7 @@ func (a *attempt) verify(ctx context.Context) error {
 }
 
 // publish moves the release from the stage to its place on the volume.
-func (a *attempt) publish(context.Context) error {
+func (a *attempt) publish(ctx context.Context) error {
 	if err := a.beginOperation(); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (a *attempt) publish(context.Context) error {
 		err = a.Volume.Link(a.Image, a.to)
 	}
 	if err == nil {
-		err = a.complete(a.way.over()...)
+		err = a.completeWay(ctx)
 	}
 	if err == nil {
 		err = a.placeDerived()
@@ -114,26 +114,43 @@ func (a *attempt) makeWhole(version string) error {
 }
 
 // adopt is publish for a release that is on the volume already.
-func (a *attempt) adopt(context.Context) error {
+func (a *attempt) adopt(ctx context.Context) error {
 	if err := a.beginOperation(); err != nil {
 		return err
 	}
-	if err := a.complete(append(a.way.over(), a.to)...); err != nil {
+	err := a.complete(a.to)
+	if err == nil {
+		err = a.completeWay(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	a.emit("release.verified", a.describeRelease(a.to)+" is complete on the volume", nil)
 	return nil
 }
 
-// complete makes sure of releases that are on the volume.
-func (a *attempt) complete(versions ...string) error {
-	for _, version := range versions {
-		if err := a.makeWhole(version); err != nil {
+// complete makes sure of a release that is on the volume.
+func (a *attempt) complete(version string) error {
+	if err := a.makeWhole(version); err != nil {
+		return err
+	}
+	return a.Volume.Link(a.Image, version)
+}
+
+// completeWay makes sure of the releases in between. A restart needs none of them.
+func (a *attempt) completeWay(ctx context.Context) error {
+	for _, version := range a.way.over() {
+		err := a.complete(version)
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("cannot %s over %s: %w", a.goal(a.to), version, err)
+		if !a.mayRestart || ctx.Err() != nil {
 			return err
 		}
-		if err := a.Volume.Link(a.Image, version); err != nil {
-			return err
-		}
+		a.warn("%v", err)
+		a.planCold()
+		return nil
 	}
 	return nil
 }

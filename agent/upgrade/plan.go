@@ -32,14 +32,11 @@ func (a *attempt) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if relup == nil && a.node != nil && a.mayDerive {
-		return a.planDerived(ctx)
-	}
-	return a.planWay(relup)
+	return a.planWay(ctx, relup)
 }
 
 // planRollback finds out where a rollback leads, and the way there.
-func (a *attempt) planRollback(req api.RollbackRequest) error {
+func (a *attempt) planRollback(ctx context.Context, req api.RollbackRequest) error {
 	s := a.Volume.State()
 	switch {
 	case req.Version == "" && s.Previous == "":
@@ -50,11 +47,11 @@ func (a *attempt) planRollback(req api.RollbackRequest) error {
 		e.Hint = "agent rollback " + s.Previous + " goes there all the same, agent rollback VSN to any other that agent releases lists"
 		return e
 	}
-	return a.planThere(cmp.Or(req.Version, s.Previous))
+	return a.planThere(ctx, cmp.Or(req.Version, s.Previous))
 }
 
 // planThere finds the way to a release that is on the volume.
-func (a *attempt) planThere(version string) error {
+func (a *attempt) planThere(ctx context.Context, version string) error {
 	a.label = a.describeRelease(version)
 	target, known := a.Volume.State().Releases[version]
 	switch {
@@ -72,18 +69,21 @@ func (a *attempt) planThere(version string) error {
 	case err != nil:
 		return err
 	}
-	return a.planWay(relup)
+	return a.planWay(ctx, relup)
 }
 
-// planWay finds one in service, or by a relup that restarts the emulator, or by a restart without one; the last two
-// only where a restart is allowed.
-func (a *attempt) planWay(target *volume.Relup) error {
+// planWay finds one in service, or by a relup that restarts the emulator, or by a relup that is made where the package has
+// none, or by a restart without one; all but the first only where that is allowed.
+func (a *attempt) planWay(ctx context.Context, target *volume.Relup) error {
 	if a.node == nil {
 		a.planCold()
 		return nil
 	}
 	err := a.planRelups(target)
-	if err != nil && a.mayRestart {
+	if err != nil && target == nil && a.mayDerive {
+		err = a.planDerived(ctx)
+	}
+	if err != nil && a.mayRestart && ctx.Err() == nil {
 		a.planCold()
 		return nil
 	}
@@ -129,7 +129,7 @@ func (a *attempt) noWay(known relups, target *volume.Relup) error {
 		e.Message = fmt.Sprintf("%sof the relups from %s one restarts the emulator, and is no part of a longer way", cannot, strings.Join(restarts, " to "))
 	case a.kind == "upgrade":
 		e.Code = "no-relup"
-		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), have one derived (agent upgrade --derived), unpack a release between the two (agent unpack), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target))
+		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), %sunpack a release between the two (agent unpack), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target), a.offer(target))
 		return e
 	}
 	e.Hint = "agent " + a.kind + " --restart allows it: the state and the connections of the node end"
@@ -137,6 +137,14 @@ func (a *attempt) noWay(known relups, target *volume.Relup) error {
 		e.Hint = fmt.Sprintf("agent %s --restart %s restarts the node into it: its state and connections end", a.kind, a.to)
 	}
 	return e
+}
+
+// offer is what can be had for the asking: a relup that is made, where there is none and one may be.
+func (a *attempt) offer(target *volume.Relup) string {
+	if target != nil || a.mayLeadUp() != nil {
+		return ""
+	}
+	return "have one derived (agent upgrade --derived), "
 }
 
 // choose has describe tell of the way, too.
