@@ -17,6 +17,9 @@ import (
 	"time"
 )
 
+// maxTrailer is what an ErrorTrailer may be long, bytes.
+const maxTrailer = 1 << 20
+
 // Client talks to one agent. Its zero value is not usable; call NewClient.
 type Client struct {
 	socket string
@@ -29,7 +32,10 @@ func NewClient(socket string) *Client {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
 	// An agent that is busy says so before the package is sent.
-	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: time.Minute, DisableCompression: true}
+	transport := &http.Transport{
+		DialContext: dial, ExpectContinueTimeout: time.Minute, DisableCompression: true,
+		ReadBufferSize: maxTrailer, // a trailer must fit into it (net/http: "suspiciously long trailer")
+	}
 	return &Client{socket: socket, http: &http.Client{Transport: transport}}
 }
 

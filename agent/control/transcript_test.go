@@ -81,6 +81,21 @@ func TestAnErrorBehindTheBeginningOfAnAnswerArrives(t *testing.T) {
 	}
 }
 
+func TestALongErrorBehindTheBeginningOfAnAnswerArrives(t *testing.T) {
+	for size, want := range map[int]string{
+		100_000: strings.Repeat("\x01", 100_000),
+		400_000: strings.Repeat("\x01", 128<<10) + "… and more",
+	} {
+		late := &api.Error{Code: api.CodeException, Message: strings.Repeat("\x01", size)}
+		var out bytes.Buffer
+		err := api.NewClient(serve(t, own(), says("one\n", "", late))).Eval(t.Context(), api.EvalRequest{As: api.AsPretty}, &out)
+		var got *api.Error
+		if !errors.As(err, &got) || got.Message != want || out.String() != "one\n" {
+			t.Errorf("of %d bytes: %.200v", size, err)
+		}
+	}
+}
+
 func TestAResultOfAnySizeGoesThrough(t *testing.T) {
 	part := bytes.Repeat([]byte("<ż>\n"), 10<<10)
 	f := &fake{rpc: func(_ api.RPCRequest, to control.Transcript) error {
