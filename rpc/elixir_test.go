@@ -70,13 +70,14 @@ func TestWhatElixirCannotEvaluateIsOneLineWithItsNumber(t *testing.T) {
 		}
 	}
 	for source, want := range map[string]string{
-		`raise "oops"`:               "** (RuntimeError) oops",
-		"throw(:away)":               "** (throw) :away",
-		"exit(:enough)":              "** (exit) :enough",
-		"Enum.fetch!([], 3)":         "** (Enum.OutOfBoundsError)",
-		"%{a: 1}.b":                  "** (KeyError) key :b not found in:",
-		"Nobody.knows(1)":            "** (UndefinedFunctionError)",
-		"[_ | _] = Enum.to_list([])": "** (MatchError)",
+		`raise "oops"`:                 "** (RuntimeError) oops",
+		`raise <<"ż", 255, "x", 197>>`: "** (RuntimeError) ż\uFFFDx\uFFFD",
+		"throw(:away)":                 "** (throw) :away",
+		"exit(:enough)":                "** (exit) :enough",
+		"Enum.fetch!([], 3)":           "** (Enum.OutOfBoundsError)",
+		"%{a: 1}.b":                    "** (KeyError) key :b not found in:",
+		"Nobody.knows(1)":              "** (UndefinedFunctionError)",
+		"[_ | _] = Enum.to_list([])":   "** (MatchError)",
 	} {
 		_, _, err := evaluate(t, n, rpc.ElixirJob(source, rpc.Pretty), rpc.Pretty)
 		var exception *rpc.ExceptionError
