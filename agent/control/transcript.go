@@ -20,14 +20,14 @@ type Transcript interface {
 }
 
 func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
-	if req, ok := read[api.RPCRequest](w, r); ok {
+	if req, ok := read[api.RPCRequest](w, r, maxRequest); ok {
 		t := newTranscript(w, r, req.As)
 		t.end(s.agent.RPC(r.Context(), req, t))
 	}
 }
 
 func (s *server) eval(w http.ResponseWriter, r *http.Request) {
-	if req, ok := read[api.EvalRequest](w, r); ok {
+	if req, ok := read[api.EvalRequest](w, r, maxEval); ok {
 		t := newTranscript(w, r, req.As)
 		t.end(s.agent.Eval(r.Context(), req, t))
 	}

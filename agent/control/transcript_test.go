@@ -96,6 +96,18 @@ func TestALongErrorBehindTheBeginningOfAnAnswerArrives(t *testing.T) {
 	}
 }
 
+func TestASourceOf512KiBArrivesWhateverIsInIt(t *testing.T) {
+	var got string
+	f := &fake{eval: func(req api.EvalRequest, _ control.Transcript) error { got = req.Source; return nil }}
+	c := api.NewClient(serve(t, own(), f))
+	for _, part := range []string{"<", "&", "\x01", "\""} {
+		want := strings.Repeat(part, 512<<10)
+		if err := c.Eval(t.Context(), api.EvalRequest{Source: want}, io.Discard); err != nil || got != want {
+			t.Errorf("%q: got %d bytes, %v", part, len(got), err)
+		}
+	}
+}
+
 func TestAResultOfAnySizeGoesThrough(t *testing.T) {
 	part := bytes.Repeat([]byte("<ż>\n"), 10<<10)
 	f := &fake{rpc: func(_ api.RPCRequest, to control.Transcript) error {
