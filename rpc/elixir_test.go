@@ -58,10 +58,9 @@ func TestElixirIsEvaluatedAndShownAsItShowsItself(t *testing.T) {
 func TestWhatElixirCannotEvaluateIsOneLineWithItsNumber(t *testing.T) {
 	n := startElixir(t)
 	for source, want := range map[string]string{
-		"a = 1\nfoo(":       "line 2: ",
-		"1 +\n+ )":          "line 2: ",
-		":ok\n\nnobody_has": "line 3: undefined ",
-		"\"never ends":      "line 1: ",
+		"a = 1\nfoo(":  "line 2: ",
+		"1 +\n+ )":     "line 2: ",
+		"\"never ends": "line 1: ",
 	} {
 		_, _, err := evaluate(t, n, rpc.ElixirJob(source, rpc.Pretty), rpc.Pretty)
 		var syntax *rpc.SyntaxError
@@ -70,19 +69,31 @@ func TestWhatElixirCannotEvaluateIsOneLineWithItsNumber(t *testing.T) {
 		}
 	}
 	for source, want := range map[string]string{
-		`raise "oops"`:               "** (RuntimeError) oops",
-		"throw(:away)":               "** (throw) :away",
-		"exit(:enough)":              "** (exit) :enough",
-		"Enum.fetch!([], 3)":         "** (Enum.OutOfBoundsError)",
-		"%{a: 1}.b":                  "** (KeyError) key :b not found in:",
-		"Nobody.knows(1)":            "** (UndefinedFunctionError)",
-		"[_ | _] = Enum.to_list([])": "** (MatchError)",
+		`raise "oops"`:                 "** (RuntimeError) oops",
+		`raise <<"ż", 255, "x", 197>>`: "** (RuntimeError) ż\uFFFDx\uFFFD",
+		"throw(:away)":                 "** (throw) :away",
+		"exit(:enough)":                "** (exit) :enough",
+		":ok\n\nnobody_has":            "** (CompileError) line 3: undefined ",
+		"Enum.fetch!([], 3)":           "** (Enum.OutOfBoundsError)",
+		"%{a: 1}.b":                    "** (KeyError) key :b not found in:",
+		"Nobody.knows(1)":              "** (UndefinedFunctionError)",
+		"[_ | _] = Enum.to_list([])":   "** (MatchError)",
 	} {
 		_, _, err := evaluate(t, n, rpc.ElixirJob(source, rpc.Pretty), rpc.Pretty)
 		var exception *rpc.ExceptionError
 		if !errors.As(err, &exception) || !strings.HasPrefix(exception.Text, want) || strings.Contains(exception.Text, "erl_eval") && !strings.Contains(exception.Text, "(elixir") {
 			t.Errorf("%q: %v", source, err)
 		}
+	}
+}
+
+// A module is compiled while the code around it runs, so nobody may say that nothing was evaluated.
+func TestWhatElixirCannotCompileOnItsWayIsAnException(t *testing.T) {
+	n := startElixir(t)
+	printed, _, err := evaluate(t, n, rpc.ElixirJob("IO.puts(\"done\")\ndefmodule Q do\n  def f(x), do: nope(x)\nend", rpc.Pretty), rpc.Pretty)
+	var exception *rpc.ExceptionError
+	if !errors.As(err, &exception) || !strings.HasPrefix(exception.Text, "** (CompileError) line 3: undefined function nope/1") || printed != "done\n" {
+		t.Errorf("got %q, %v", printed, err)
 	}
 }
 

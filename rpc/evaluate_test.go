@@ -252,6 +252,35 @@ func TestAnEvaluationMayEndWhatStartsThem(t *testing.T) {
 	}
 }
 
+// On a node that hangs, one who may wait for an hour must not make the others wait.
+func TestADeadlineHoldsAlsoWhileAnotherStartsTheFirstSession(t *testing.T) {
+	n := startErlang(t).connect(t)
+	suspending, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, _ = n.Call(suspending, "sys", "suspend", term.Atom("rex")) // it may be rex that answers
+	patient, give := context.WithTimeout(t.Context(), time.Hour)
+	defer give()
+	ended := make(chan error, 2)
+	brief, over := context.WithTimeout(t.Context(), time.Second)
+	defer over()
+	for _, ctx := range []context.Context{patient, brief} {
+		go func() {
+			_, err := n.Do(ctx, rpc.ErlangJob("ok"), nil)
+			ended <- err
+		}()
+	}
+	for range 2 {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, rpc.ErrNotSent) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("one still waits")
+		}
+	}
+}
+
 func TestWhatAnEvaluationLeavesRunningPrintsWhereTheNodeDoes(t *testing.T) {
 	e := startErlang(t)
 	n := e.connect(t)

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/ergo-services/ergo/node"
@@ -40,8 +39,7 @@ type Node struct {
 	ergo node.Node
 	stop context.CancelFunc
 
-	starting sync.Mutex
-	starter  term.Term // the process in the node that starts sessions, once there was one
+	starter chan term.Term // one: the process in the node that starts sessions, or nil; whoever has taken it out has the lock
 }
 
 // Connect connects to a node as a hidden node with a name of its own. It takes until ctx ends, or 7 s. The
@@ -75,7 +73,8 @@ func connect(ctx context.Context, t Target) (*Node, error) {
 		stop()
 		return nil, err
 	}
-	n := &Node{ergo: ergo, stop: stop}
+	n := &Node{ergo: ergo, stop: stop, starter: make(chan term.Term, 1)}
+	n.starter <- nil
 	detach := context.AfterFunc(ctx, stop) // a dial of ergo's ends with its node only
 	err = ergo.Connect(t.Node)
 	if !detach() && err == nil {

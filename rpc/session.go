@@ -16,6 +16,7 @@ import (
 var sessionExprs string
 
 const (
+	startTimeout = 5 * time.Second // for what starts sessions, while others wait for it too
 	pieceTimeout = time.Minute     // for a piece of what is there already
 	stopTimeout  = 5 * time.Second // for a session that is not needed any more
 )
@@ -32,9 +33,7 @@ func (n *Node) begin(ctx context.Context, job term.Tuple) (*session, error) {
 	pid, err := n.startSession(ctx, job)
 	var gone *BadRPCError
 	if errors.As(err, &gone) {
-		n.starting.Lock()
-		n.starter = nil
-		n.starting.Unlock()
+		n.forgetStarter(ctx)
 		pid, err = n.startSession(ctx, job)
 	}
 	if err != nil {
@@ -51,13 +50,41 @@ func (n *Node) startSession(ctx context.Context, job term.Tuple) (pid term.Term,
 	return n.question(ctx, sessions, term.Tuple{term.Atom("start"), job})
 }
 
-// sessions is the process that starts sessions. It is made once for each connection.
-func (n *Node) sessions(ctx context.Context) (term.Term, error) {
-	n.starting.Lock()
-	defer n.starting.Unlock()
-	if n.starter != nil {
-		return n.starter, nil
+// sessions is the process that starts sessions. It is made once for each connection. Nobody waits for it, or for another who
+// makes it, longer than ctx.
+func (n *Node) sessions(ctx context.Context) (starter term.Term, err error) {
+	select {
+	case starter = <-n.starter:
+	case <-ctx.Done():
+		return nil, noAnswer(ctx)
 	}
+	defer func() { n.starter <- starter }()
+	if starter == nil {
+		starter, err = n.makeStarter(ctx)
+	}
+	return starter, err
+}
+
+// forgetStarter has it made anew. Where ctx ends first, the next one finds out that it is gone.
+func (n *Node) forgetStarter(ctx context.Context) {
+	select {
+	case <-n.starter:
+		n.starter <- nil
+	case <-ctx.Done():
+	}
+}
+
+func (n *Node) makeStarter(ctx context.Context) (term.Term, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	starter, err := n.spawnStarter(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, noAnswer(ctx)
+	}
+	return starter, err
+}
+
+func (n *Node) spawnStarter(ctx context.Context) (term.Term, error) {
 	tokens, err := n.second(ctx, "erl_scan", "string", term.String(sessionExprs))
 	if err != nil {
 		return nil, err
@@ -67,8 +94,12 @@ func (n *Node) sessions(ctx context.Context) (term.Term, error) {
 		return nil, err
 	}
 	bindings := term.List{term.Tuple{term.Atom("Agent"), term.Atom(n.link.pid.Node)}}
-	n.starter, err = n.second(ctx, "erl_eval", "exprs", exprs, bindings)
-	return n.starter, err
+	return n.second(ctx, "erl_eval", "exprs", exprs, bindings)
+}
+
+// noAnswer says that no job was begun.
+func noAnswer(ctx context.Context) error {
+	return fmt.Errorf("%w: the node does not answer: %w", ErrNotSent, context.Cause(ctx))
 }
 
 // question asks one of our processes in the node.

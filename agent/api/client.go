@@ -17,6 +17,9 @@ import (
 	"time"
 )
 
+// maxTrailer is what an ErrorTrailer may be long, bytes.
+const maxTrailer = 1 << 20
+
 // Client talks to one agent. Its zero value is not usable; call NewClient.
 type Client struct {
 	socket string
@@ -29,7 +32,10 @@ func NewClient(socket string) *Client {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
 	// An agent that is busy says so before the package is sent.
-	transport := &http.Transport{DialContext: dial, ExpectContinueTimeout: time.Minute, DisableCompression: true}
+	transport := &http.Transport{
+		DialContext: dial, ExpectContinueTimeout: time.Minute, DisableCompression: true,
+		ReadBufferSize: maxTrailer, // a trailer must fit into it (net/http: "suspiciously long trailer")
+	}
 	return &Client{socket: socket, http: &http.Client{Transport: transport}}
 }
 
@@ -196,11 +202,13 @@ func call[T any](ctx context.Context, c *Client, path string, body any) (T, erro
 }
 
 func (c *Client) post(ctx context.Context, path string, body any) (*http.Request, error) {
-	text, err := json.Marshal(body)
-	if err != nil {
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
+	out.SetEscapeHTML(false) // it would make six bytes of each < in a program
+	if err := out.Encode(body); err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path), bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path), &text)
 	if err == nil {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -43,7 +43,8 @@ type Agent interface {
 }
 
 const (
-	maxRequest    = 1 << 20 // of everything but a package, bytes
+	maxRequest    = 1 << 20 // of everything but a package and expressions, bytes
+	maxEval       = 4 << 20 // of expressions: 512 KiB of them, of which JSON may make six times as much
 	headerTimeout = 10 * time.Second
 	idleTimeout   = time.Minute
 	writeTimeout  = 10 * time.Second       // for one event; a client that does not read is given up
@@ -292,7 +293,7 @@ func (s *server) commit(w http.ResponseWriter, r *http.Request) { follow(w, r, s
 
 // follow is a request that is answered with a stream of events.
 func follow[T any](w http.ResponseWriter, r *http.Request, do func(context.Context, T, func(api.Event)) error) {
-	req, ok := read[T](w, r)
+	req, ok := read[T](w, r, maxRequest)
 	if !ok {
 		return
 	}
@@ -301,9 +302,9 @@ func follow[T any](w http.ResponseWriter, r *http.Request, do func(context.Conte
 }
 
 // read decodes a request's body. An unknown field is an error: it may be one that matters.
-func read[T any](w http.ResponseWriter, r *http.Request) (T, bool) {
+func read[T any](w http.ResponseWriter, r *http.Request, limit int64) (T, bool) {
 	var v T
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	body.DisallowUnknownFields()
 	if err := body.Decode(&v); err != nil && !errors.Is(err, io.EOF) {
 		fail(w, &api.Error{Code: api.CodeBadRequest, Message: "cannot read the request: " + err.Error()})

@@ -20,14 +20,14 @@ type Transcript interface {
 }
 
 func (s *server) rpc(w http.ResponseWriter, r *http.Request) {
-	if req, ok := read[api.RPCRequest](w, r); ok {
+	if req, ok := read[api.RPCRequest](w, r, maxRequest); ok {
 		t := newTranscript(w, r, req.As)
 		t.end(s.agent.RPC(r.Context(), req, t))
 	}
 }
 
 func (s *server) eval(w http.ResponseWriter, r *http.Request) {
-	if req, ok := read[api.EvalRequest](w, r); ok {
+	if req, ok := read[api.EvalRequest](w, r, maxEval); ok {
 		t := newTranscript(w, r, req.As)
 		t.end(s.agent.Eval(r.Context(), req, t))
 	}
@@ -141,12 +141,25 @@ func (t *transcript) end(err error) {
 	case !t.started:
 		fail(t.w, apiError(err))
 	default:
-		e, _ := json.Marshal(apiError(err))
+		e := brief(apiError(err))
 		if !t.plain && !t.result {
 			_ = t.send([]byte(`{"error":`), e, []byte("}\n"))
 		}
 		t.w.Header().Set(api.ErrorTrailer, string(e))
 	}
+}
+
+// maxLate is what a message in a trailer has at most, bytes: as JSON, where one may be six, it has to fit into a client's buffer.
+const maxLate = 128 << 10
+
+// brief is an error as JSON that fits into a trailer.
+func brief(e *api.Error) []byte {
+	short := *e
+	if len(short.Message) > maxLate {
+		short.Message = strings.ToValidUTF8(short.Message[:maxLate], "") + "… and more"
+	}
+	text, _ := json.Marshal(short)
+	return text
 }
 
 // quoted is text as it stands in a string of JSON. A character that is cut off comes with the next part.

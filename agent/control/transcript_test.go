@@ -81,6 +81,33 @@ func TestAnErrorBehindTheBeginningOfAnAnswerArrives(t *testing.T) {
 	}
 }
 
+func TestALongErrorBehindTheBeginningOfAnAnswerArrives(t *testing.T) {
+	for size, want := range map[int]string{
+		100_000: strings.Repeat("\x01", 100_000),
+		400_000: strings.Repeat("\x01", 128<<10) + "… and more",
+	} {
+		late := &api.Error{Code: api.CodeException, Message: strings.Repeat("\x01", size)}
+		var out bytes.Buffer
+		err := api.NewClient(serve(t, own(), says("one\n", "", late))).Eval(t.Context(), api.EvalRequest{As: api.AsPretty}, &out)
+		var got *api.Error
+		if !errors.As(err, &got) || got.Message != want || out.String() != "one\n" {
+			t.Errorf("of %d bytes: %.200v", size, err)
+		}
+	}
+}
+
+func TestASourceOf512KiBArrivesWhateverIsInIt(t *testing.T) {
+	var got string
+	f := &fake{eval: func(req api.EvalRequest, _ control.Transcript) error { got = req.Source; return nil }}
+	c := api.NewClient(serve(t, own(), f))
+	for _, part := range []string{"<", "&", "\x01", "\""} {
+		want := strings.Repeat(part, 512<<10)
+		if err := c.Eval(t.Context(), api.EvalRequest{Source: want}, io.Discard); err != nil || got != want {
+			t.Errorf("%q: got %d bytes, %v", part, len(got), err)
+		}
+	}
+}
+
 func TestAResultOfAnySizeGoesThrough(t *testing.T) {
 	part := bytes.Repeat([]byte("<ż>\n"), 10<<10)
 	f := &fake{rpc: func(_ api.RPCRequest, to control.Transcript) error {
