@@ -64,13 +64,7 @@ one that --signature names, or is.
 				return err
 			}
 			if c.namesRelease(cmd.Context(), given[0]) {
-				if req.SHA256 != "" || signature != "" {
-					return usageError{fmt.Errorf("cannot check %s: it is on the volume, and --sha256 and --signature are for a package", given[0])}
-				}
-				if req.Derived {
-					return usageError{fmt.Errorf("cannot derive a relup for %s: it is on the volume already, and --derived is for a package", given[0])}
-				}
-				return c.install(cmd.Context(), api.InstallRequest{Version: given[0], Restart: req.Restart, Settle: req.Settle, Hold: req.Hold})
+				return c.upgradeTo(cmd.Context(), given[0], req, signature)
 			}
 			if req.Signature, err = findSignature(given[0], signature); err != nil {
 				return err
@@ -86,6 +80,17 @@ one that --signature names, or is.
 	settleFlag(cmd, &settle)
 	hold.define(cmd)
 	return cmd
+}
+
+// upgradeTo is for a release that is on the volume.
+func (c *cli) upgradeTo(ctx context.Context, version string, req api.UpgradeRequest, signature string) error {
+	switch {
+	case req.SHA256 != "" || signature != "":
+		return usageError{fmt.Errorf("cannot check %s: it is on the volume, and --sha256 and --signature are for a package", version)}
+	case req.Derived:
+		return usageError{fmt.Errorf("cannot derive a relup for %s: it is on the volume already, and --derived is for a package", version)}
+	}
+	return c.install(ctx, api.InstallRequest{Version: version, Restart: req.Restart, Settle: req.Settle, Hold: req.Hold})
 }
 
 // packageFlags say what is expected of a package.
