@@ -27,6 +27,7 @@ import (
 // not depend on that. Stories of real nodes are those of cmd/agent and integration.
 const (
 	waits = "exec sleep 1000"
+	lacks = "# it is never launched: its sys.config asks for NO_SUCH_PORT"
 	deaf  = "trap '' TERM; echo >deaf; while :; do sleep 0.1; done"
 )
 
@@ -69,7 +70,7 @@ func makeVolume(t *testing.T, nodes map[string]string) *volume.Volume {
 // demo are the files of a package whose erlexec runs a script.
 func demo(version, script string) map[string]string {
 	dir := "releases/" + version + "/"
-	return map[string]string{
+	files := map[string]string{
 		"erts-1/bin/erlexec":                     "#!/bin/sh\n. $ROOTDIR/releases/$RELEASE_VSN/node\n",
 		"lib/demo-" + version + "/ebin/demo.app": "{application,demo,[]}.",
 		dir + "demo.rel":                         fmt.Sprintf(`{release,{"demo",%q},{erts,"1"},[{demo,%q}]}.`, version, version),
@@ -77,6 +78,11 @@ func demo(version, script string) map[string]string {
 		dir + "sys.config":                       "[].",
 		dir + "node":                             script,
 	}
+	if script == lacks {
+		delete(files, dir+"sys.config")
+		files[dir+"sys.config.src"] = "[{demo,[{port,${NO_SUCH_PORT}}]}]."
+	}
+	return files
 }
 
 func publish(t *testing.T, v *volume.Volume, files map[string]string) {

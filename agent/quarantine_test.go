@@ -245,9 +245,7 @@ func TestAStopCountsAgainstAReleaseUnlessItWasUp(t *testing.T) {
 // unresolved is committed with an upgrade whose configuration cannot be resolved by what the container has now.
 func unresolved(t *testing.T) (kept, *agent) {
 	t.Helper()
-	k, a := committed(t, map[string]string{"1.0.0": "exit 0", "1.1.0": waits})
-	write(t, filepath.Join(k.volume.ReleaseDir("1.1.0"), "sys.config.src"), "[{demo,[{port,${NO_SUCH_PORT}}]}].")
-	return k, a
+	return committed(t, map[string]string{"1.0.0": "exit 0", "1.1.0": lacks})
 }
 
 // refuses is a start of the container in which nothing can be launched.
