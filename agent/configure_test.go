@@ -21,9 +21,9 @@ func withTemplate(t *testing.T, template string, environ ...string) kept {
 	return k
 }
 
-// read is a file of 1.1.0.
-func (k kept) read(name string) string {
-	content, _ := os.ReadFile(filepath.Join(k.volume.ReleaseDir("1.1.0"), name)) // empty: it is not there
+// sysConfig is that of 1.1.0.
+func (k kept) sysConfig() string {
+	content, _ := os.ReadFile(filepath.Join(k.volume.ReleaseDir("1.1.0"), "sys.config")) // empty: it is not there
 	return string(content)
 }
 
@@ -33,7 +33,7 @@ func TestATemplateIsFilledInWithTheNodesEnvironment(t *testing.T) {
 	if err != nil || !slices.Contains(environ, "RELEASE_VSN=1.1.0") {
 		t.Fatal(environ, err)
 	}
-	if got, want := k.read("sys.config"), "[{demo,[{port,9191},{vsn,\"1.1.0\"}]}].\n"; got != want {
+	if got, want := k.sysConfig(), "[{demo,[{port,9191},{vsn,\"1.1.0\"}]}].\n"; got != want {
 		t.Errorf("sys.config is %q, want %q", got, want)
 	}
 }
@@ -46,7 +46,7 @@ func TestATemplateThatDoesNotParseNamesWhatHadNoValue(t *testing.T) {
 			t.Errorf("%v does not say %q", err, words)
 		}
 	}
-	if got := k.read("sys.config"); got != "" {
+	if got := k.sysConfig(); got != "" {
 		t.Errorf("sys.config is %q", got)
 	}
 }
@@ -59,7 +59,7 @@ func TestALaunchFillsItIn(t *testing.T) {
 		stop()
 	}()
 	k.run(ctx, "1.1.0")
-	if got := k.read("sys.config"); got != "[{demo,[{host,\"h\"}]}].\n" {
+	if got := k.sysConfig(); got != "[{demo,[{host,\"h\"}]}].\n" {
 		t.Errorf("sys.config is %q", got)
 	}
 }
@@ -83,7 +83,7 @@ func TestATemplateBesideItsFileIsLeftAlone(t *testing.T) {
 	files := demo("1.1.0", waits)
 	files["releases/1.1.0/sys.config.src"] = "[{demo,[{built,${BUILD_TIME_ONLY}}]}]."
 	publish(t, k.volume, files)
-	if err := k.Configure(t.Context(), "1.1.0"); err != nil || k.read("sys.config") != "[]." {
-		t.Errorf("%v, and sys.config is %q", err, k.read("sys.config"))
+	if err := k.Configure(t.Context(), "1.1.0"); err != nil || k.sysConfig() != "[]." {
+		t.Errorf("%v, and sys.config is %q", err, k.sysConfig())
 	}
 }
