@@ -12,23 +12,19 @@ import (
 
 // On is a release as it lies on a volume, with its links into the image.
 func On(v *volume.Volume, r volume.Release) Release {
-	release := Release{
-		Name: r.Name, Version: r.Version, RelFile: v.RelFile(r.Version), Ebins: map[string]string{}, Versions: map[string]string{},
-	}
-	for _, lib := range r.Libs {
-		release.Ebins[lib.App] = v.Path("lib", lib.App+"-"+lib.Version, "ebin")
-		release.Versions[lib.App] = lib.Version
-	}
-	return release
+	return describe(r, v.RelFile(r.Version), func(lib volume.Lib) string { return v.Path("lib", lib.App+"-"+lib.Version) })
 }
 
 // Staged is a release that is not on the volume yet.
 func Staged(s *volume.Staged, image volume.Image) Release {
-	release := Release{
-		Name: s.Release.Name, Version: s.Release.Version, RelFile: s.RelFile(), Ebins: map[string]string{}, Versions: map[string]string{},
-	}
-	for _, lib := range s.Release.Libs {
-		release.Ebins[lib.App] = filepath.Join(s.LibDir(image, lib), "ebin")
+	return describe(s.Release, s.RelFile(), func(lib volume.Lib) string { return s.LibDir(image, lib) })
+}
+
+// describe is told where the directory of each application is.
+func describe(r volume.Release, relFile string, dir func(volume.Lib) string) Release {
+	release := Release{Name: r.Name, Version: r.Version, RelFile: relFile, Ebins: map[string]string{}, Versions: map[string]string{}}
+	for _, lib := range r.Libs {
+		release.Ebins[lib.App] = filepath.Join(dir(lib), "ebin")
 		release.Versions[lib.App] = lib.Version
 	}
 	return release
