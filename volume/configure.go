@@ -1,9 +1,7 @@
 package volume
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -80,10 +78,7 @@ func (v *Volume) BringsConfig(version string) (names []string, err error) {
 
 // brought is what the release's package put on the volume, by its MANIFEST; Verify is who compares it.
 func (v *Volume) brought(version string) ([]entry, error) {
-	text, err := readFile(v.disk, v.Path(releaseDir, version, manifestName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &DamageError{version, path.Join(releaseDir, version, manifestName), "is missing"}
-	}
+	text, err := v.readManifest(version)
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,9 @@ func (v *Volume) Verify(version string) error {
 		return err
 	}
 	name := releaseDir + "/" + version + "/" + manifestName
-	text, err := readFile(v.disk, v.Path(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return &DamageError{version, name, "is missing"}
+	text, err := v.readManifest(version)
+	if damage := (*DamageError)(nil); errors.As(err, &damage) {
+		return damage
 	}
 	if err != nil {
 		return fmt.Errorf("cannot verify release %s: %w", version, err)
@@ -38,6 +38,16 @@ func (v *Volume) Verify(version string) error {
 		return &DamageError{version, file, reason}
 	}
 	return nil
+}
+
+// readManifest is a *DamageError where there is none.
+func (v *Volume) readManifest(version string) ([]byte, error) {
+	name := releaseDir + "/" + version + "/" + manifestName
+	text, err := readFile(v.disk, v.Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamageError{version, name, "is missing"}
+	}
+	return text, err
 }
 
 // Repair verifies a release, and puts back from the kept package whatever of it is damaged. It returns what Verify
