@@ -17,6 +17,7 @@ import (
 	"theseus/agent/api"
 	"theseus/agent/control"
 	"theseus/agent/heart"
+	"theseus/agent/metrics"
 	"theseus/agent/notify"
 	"theseus/agent/upgrade"
 	"theseus/signals"
@@ -25,18 +26,22 @@ import (
 
 // agent is one run.
 type agent struct {
-	config   Config
-	version  string
-	since    time.Time
-	log      *slog.Logger
-	init     *signals.Init
-	volume   *volume.Volume
-	journal  *journal
-	keeper   *keeper
-	engine   *upgrade.Engine
-	boot     atomic.Pointer[decision] // nil until it was taken
-	stop     context.CancelFunc
-	upgrades context.Context // ends when the agent is told to stop
+	config    Config
+	version   string
+	since     time.Time
+	log       *slog.Logger
+	init      *signals.Init
+	volume    *volume.Volume
+	journal   *journal
+	chronicle *chronicle
+	counters  metrics.Counters
+	turns     turns
+	keeper    *keeper
+	engine    *upgrade.Engine
+	comparing sync.Mutex               // held while the node is compared with its release
+	boot      atomic.Pointer[decision] // nil until it was taken
+	stop      context.CancelFunc
+	upgrades  context.Context // ends when the agent is told to stop
 }
 
 // Run is the life of PID 1. It returns the status to exit with: the node's own, or 1 with an error that says
@@ -73,7 +78,12 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	}
 	a.keeper = newKeeper(a.config, notify.Strip(environ), a.volume, a.init, a.journal)
 	notifier := a.notifier(ctx)
-	a.journal.hears = notifier.Record
+	a.chronicle = &chronicle{volume: a.volume, log: a.log, life: a.life}
+	a.journal.shows, a.journal.hears = notifier.Stir, func(e api.Event) {
+		notifier.Record(e)
+		a.chronicle.note(e)
+		a.counters.Record(e)
+	}
 	var actors sync.WaitGroup
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // reaps and answers while the node stops, too
 	actors.Go(func() { a.report("the reaper", a.init.Run(life)) })
@@ -86,13 +96,10 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	a.engine = &upgrade.Engine{
-		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Within: a.config.CommitWithin,
-		Boot: a.config.BootTimeout, Record: a.journal.record,
-		Trust: a.config.Trust(), RefuseDowngrade: a.config.refusesDowngrade(), Keep: a.config.Keep,
-		Configure: a.keeper.Configure,
-		Starts:    a.keeper.Starts,
-		Derive:    a.derive(image), AlwaysDerive: a.config.DerivedRelups,
+	a.engine = a.newEngine(image, environ)
+	a.turns.limit = a.config.StopTimeout + betweenNodes
+	if a.config.MetricsAddr != "" {
+		actors.Go(func() { metrics.Serve(life, a.config.MetricsAddr, a, metricsRetry, a.log) })
 	}
 	actors.Go(func() { notifier.Run(life, ctx) })
 	actors.Go(func() { notifier.Watch(life, a.vigil().alive) })
@@ -105,6 +112,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	actors.Go(func() { a.report("the control socket", control.Serve(life, listener, policy, a, a.log)) })
 
 	a.checkKeys()
+	a.checkGates()
 	a.endAbandoned(ctx)
 	boot, err := a.prepare(ctx, image)
 	if ctx.Err() != nil {
@@ -119,6 +127,20 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 	end() // of the socket before the engine: an upload that stalls would hold it up
 	a.engine.Close()
 	return status, err
+}
+
+// newEngine is what carries out upgrades, with all that they touch.
+func (a *agent) newEngine(image volume.Image, environ []string) *upgrade.Engine {
+	return &upgrade.Engine{
+		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Within: a.config.CommitWithin,
+		Boot: a.config.BootTimeout, Record: a.record, Over: a.journal.stir,
+		Trust: a.config.Trust(), RefuseDowngrade: a.config.RefusesDowngrade(), Keep: a.config.Keep,
+		TolerateDrift: a.config.Drift == DriftWarns,
+		Configure:     a.keeper.Configure,
+		Starts:        a.keeper.Starts,
+		Gates:         a.gatesOf(environ).Read,
+		Derive:        a.derive(image), AlwaysDerive: a.config.DerivedRelups,
+	}
 }
 
 // endAbandoned ends a node that still runs on the volume, which is this agent's alone now: an agent that is killed where it

@@ -45,6 +45,9 @@ func decideBoot(s volume.State, seed string, c Config) (decision, error) {
 	if d.spent != "" && !d.seed {
 		d.reason += fmt.Sprintf("; it never ran well in %d boots, and no release before it can boot", s.Releases[d.spent].Boots)
 	}
+	if d.reverted != nil {
+		d.reason += fmt.Sprintf("; the %s to %s that was under way ended with the node or the container, and was taken back", d.reverted.Kind, d.reverted.To)
+	}
 	return d, nil
 }
 

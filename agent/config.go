@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"theseus/agent/etc"
 	"theseus/agent/family"
 	"theseus/volume"
 )
@@ -23,6 +25,15 @@ const (
 	SeedNewer  SeedPolicy = "newer"  // the image's release, once: a new image was rolled out on purpose
 	SeedVolume SeedPolicy = "volume" // the volume's release, always
 	SeedImage  SeedPolicy = "image"  // the image's release at every start
+)
+
+// Drift says what follows where the node is not what an upgrade should have made of it.
+type Drift string
+
+// The policies.
+const (
+	DriftReverts Drift = "revert"
+	DriftWarns   Drift = "warn"
 )
 
 // Config is everything that the agent can be told. All of it has defaults that fit a container.
@@ -49,9 +60,13 @@ type Config struct {
 	PublicKeys    string        // whose signatures a package needs: a file, or a directory of *.pub; empty: nobody's
 	SignedSeed    bool          // the image's package needs a signature as well
 	Downgrade     Downgrade     // whether an upgrade may lead to an older version
+	Gates         string        // the file with what is asked before a release is made permanent
+	Sources       string        // the file with the plugins that the command fetches packages with
 	DerivedRelups bool          // for every package that has none
+	Drift         Drift         // what follows where an upgrade did not change what it should have changed
 	Keep          volume.Keep   // what stays of older releases
 	Limits        volume.Limits // what a package may ask for
+	MetricsAddr   string        // HOST:PORT on which everybody is told metrics; empty: nobody
 	LogJSON       bool          // the agent's own lines on stderr as JSON
 }
 
@@ -76,19 +91,23 @@ var variables = []variable{
 	{"AGENT_BOOT_SPAN", "1m", "from the first to the last of these boots, at least: what it needs may be away for a while", duration(func(c *Config) *time.Duration { return &c.BootSpan })},
 	{"AGENT_HEART_TIMEOUT", "60s", "how long a beat of the node's heart may be overdue until the node is ended, 10s or more; 0 = never", heartTimeout},
 	{"AGENT_SETTLE", "2s", "how long an installed release is watched before it is made permanent, and a boot before it counts as good", duration(func(c *Config) *time.Duration { return &c.Settle })},
+	{"AGENT_GATES", etc.Gates, "what is asked before, after and while an upgrade settles; never on the volume, nor open to writers; the default one may be missing", absPath(func(c *Config) *string { return &c.Gates })},
+	{"AGENT_SOURCES", etc.Sources, "plugins that fetch packages, NAME://REFERENCE; never on the volume, nor open to writers; the default one may be missing", absPath(func(c *Config) *string { return &c.Sources })},
 	{"AGENT_COMMIT_WITHIN", "1h", "until an upgrade with --no-commit that nobody has committed is taken back", commitWithin},
 	{"AGENT_NOFILE", "65536", "cap of the node's soft limit of open files, 0 = leave", number(func(c *Config, n uint64) { c.Nofile = n }, 1<<40)},
 	{"AGENT_DIST_PORT", "0", "loopback port of the node's distribution, 0 = any free one", number(func(c *Config, n uint64) { c.DistPort = int(n) }, 65535)},
 	{"AGENT_NODE_NOTIFY", "off", "on: the node gets a NOTIFY_SOCKET of its own, and is up when it has said READY=1 there", nodeNotify},
 	{"AGENT_NODE_WATCHDOG", "0s", "the node says WATCHDOG=1 there within this, 0 = it need not", duration(func(c *Config) *time.Duration { return &c.NodeWatchdog })},
 	{"AGENT_ALLOW_UIDS", "", "more users that may use the socket: uids, separated by commas", allowUIDs},
-	{"AGENT_PUBLIC_KEYS", "", "minisign keys, one of which must have signed a package: a file, or a directory of *.pub; never on the volume", publicKeys},
+	{"AGENT_PUBLIC_KEYS", "", "minisign keys, one of which must have signed a package: a file, or a directory of *.pub; never on the volume, nor open to writers", publicKeys},
 	{"AGENT_SEED_SIGNATURE", "ignored", "whether the image's package needs a signature too, beside it: ignored, required", seedSignature},
 	{"AGENT_DOWNGRADE", "", "an upgrade to an older version: allow, refuse; unset is allow, or refuse where AGENT_PUBLIC_KEYS is set", downgrade},
 	{"AGENT_DERIVED_RELUPS", "ask", "whether a package without a relup gets one: ask, where the upgrade says --derived; allow, always", derivedRelups},
+	{"AGENT_DRIFT", "revert", "where the node has other code after an upgrade than its release: revert, warn", driftPolicy},
 	{"AGENT_KEEP_RELEASES", "3", "releases that stay on the volume, what boots and where a rollback leads among them, 0 = all", number(func(c *Config, n uint64) { c.Keep.Releases = int(n) }, 1<<20)},
 	{"AGENT_KEEP_BYTES", "0", "bytes that they and their packages may have, beyond which older ones are removed, 0 = any", number(func(c *Config, n uint64) { c.Keep.Bytes = int64(n) }, 1<<60)},
 	{"AGENT_PACKAGE_LIMITS", "", "what a package may have, where it differs: package=4G,unpacked=16G,files=200000,depth=32,name=1024,names=32M,ratio=100,text=4M", packageLimits},
+	{"AGENT_METRICS_ADDR", "", "HOST:PORT for /metrics, /healthz and /readyz to everybody, such as :9464; unset: on the socket alone", metricsAddr},
 	{"AGENT_LOG", "text", "the agent's own lines on stderr: text or json", logFormat},
 }
 
@@ -106,13 +125,26 @@ func ConfigFrom(environ []string) (Config, error) {
 	if c.NodeWatchdog > 0 && !c.NodeNotify {
 		errs = append(errs, errors.New("cannot use AGENT_NODE_WATCHDOG without AGENT_NODE_NOTIFY=on: the node has nowhere to say WATCHDOG=1"))
 	}
-	if inside(c.RunDir, c.Volume) {
+	if c.Volume != "" && inside(c.RunDir, c.Volume) {
 		errs = append(errs, fmt.Errorf("cannot use AGENT_RUN_DIR=%q: it is on the volume, where neither the cookie nor the socket belongs", c.RunDir))
 	}
 	if c.SignedSeed && c.PublicKeys == "" {
 		errs = append(errs, errors.New("cannot use AGENT_SEED_SIGNATURE=\"required\": AGENT_PUBLIC_KEYS names no keys"))
 	}
 	return c, errors.Join(errs...)
+}
+
+// Ignored are the names in an environment that look like a setting and are none: one may have been misspelt.
+func Ignored(environ []string) []string {
+	var names []string
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		known := slices.ContainsFunc(variables, func(v variable) bool { return v.name == name })
+		if strings.HasPrefix(name, "AGENT_") && value != "" && !known {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func inside(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
@@ -243,9 +275,30 @@ func derivedRelups(c *Config, value string) error {
 	return nil
 }
 
+func driftPolicy(c *Config, value string) error {
+	c.Drift = Drift(value)
+	if !slices.Contains([]Drift{DriftReverts, DriftWarns}, c.Drift) {
+		return errors.New("it is none of revert, warn")
+	}
+	return nil
+}
+
 func packageLimits(c *Config, value string) (err error) {
 	c.Limits, err = volume.ParseLimits(value)
 	return err
+}
+
+// metricsAddr has a port that can be named beforehand.
+func metricsAddr(c *Config, value string) error {
+	if value == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(value)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || strings.ContainsAny(host, " /") {
+		return errors.New("it is no address such as :9464 or 127.0.0.1:9464")
+	}
+	c.MetricsAddr = value
+	return nil
 }
 
 func logFormat(c *Config, value string) error {

@@ -18,6 +18,6 @@ func (a *agent) derive(image volume.Image) func(context.Context, volume.Release,
 			return made, fmt.Errorf("cannot make room for an emulator: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		return relup.Derive(ctx, a.volume, image, a.init.Start, dir, from, to)
+		return relup.Derive(ctx, a.volume, image, a.init, dir, from, to)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"theseus/agent/family"
+	"theseus/agent/printable"
 )
 
 // Crash dumps on the volume: what a launch leaves of the earlier ones, so that with the one that may come there are at
@@ -20,7 +21,6 @@ const (
 	dumpsKept = 4
 	dumpBytes = 256 << 20
 	dumpHead  = 4096 // of a dump, where its slogan is
-	sloganMax = 400  // bytes of it
 )
 
 // clockTick is how far the times of files lag behind the clock (Linux: current_time, jiffies).
@@ -84,6 +84,5 @@ func slogan(path string, since time.Time) (text string, there bool) {
 	head, _ := io.ReadAll(io.LimitReader(file, dumpHead))
 	_, text, _ = strings.Cut(string(head), "\nSlogan: ")
 	text, _, _ = strings.Cut(text, "\nSystem version:")
-	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
-	return cmp.Or(text[:min(len(text), sloganMax)], "it names none"), true
+	return cmp.Or(printable.Line(text), "it names none"), true
 }

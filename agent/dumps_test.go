@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"theseus/agent/printable"
 )
 
 func dumpAt(t *testing.T, d dumps, minute int, size int64) string {
@@ -64,6 +66,11 @@ func TestTheSloganOfADumpIsOneLine(t *testing.T) {
 	d := dumps{t.TempDir()}
 	if got, there := slogan(dumpAt(t, d, 0, 90), time.Time{}); got != "boom and more" || !there {
 		t.Errorf("%q, %v", got, there)
+	}
+	forged := d.path(time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC))
+	write(t, forged, "=erl_crash_dump:0.5\nSlogan: \x1b[2J\u202ex"+strings.Repeat("ü", 1000)+"\nSystem version: Erlang\n")
+	if got, _ := slogan(forged, time.Time{}); got != printable.Text(got) || !strings.HasPrefix(got, `\x1b[2J\u202exü`) || len(got) > 1000 {
+		t.Errorf("%q", got)
 	}
 	if _, there := slogan(filepath.Join(d.dir, "none"), time.Time{}); there {
 		t.Error("there is no dump")

@@ -10,7 +10,6 @@ import (
 	"theseus/agent/api"
 	"theseus/agent/control"
 	"theseus/rpc"
-	"theseus/rpc/term"
 )
 
 const (
@@ -38,9 +37,9 @@ func (a *agent) RPC(ctx context.Context, req api.RPCRequest, to control.Transcri
 	if err != nil {
 		return err
 	}
-	args, err := parseArgs(req.Args)
+	args, err := rpc.ParseArgs(req.Args)
 	if err != nil {
-		return &api.Error{Code: api.CodeBadRequest, Message: err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
+		return &api.Error{Code: api.CodeBadRequest, Message: "cannot read the arguments: " + err.Error(), Hint: `arguments are a list of Erlang terms: [1, "text", {a, b}]`}
 	}
 	timeout := callTimeout(req.Timeout)
 	err = a.do(ctx, work{rpc.CallJob(req.Module, req.Function, args...), style, timeout}, to)
@@ -186,26 +185,4 @@ func rpcError(req api.RPCRequest, timeout time.Duration, err error) *api.Error {
 		}
 	}
 	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
-}
-
-// parseArgs reads a list of terms; nothing at all is an empty list.
-func parseArgs(text string) ([]term.Term, error) {
-	if text == "" {
-		return nil, nil
-	}
-	t, err := term.ParseOne([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the arguments: %w", err)
-	}
-	switch list := t.(type) {
-	case term.List:
-		return list, nil
-	case term.String: // [1,2,3] may have been written as "…": it is the same list
-		var args []term.Term
-		for _, c := range string(list) {
-			args = append(args, int64(c))
-		}
-		return args, nil
-	}
-	return nil, errors.New("cannot read the arguments: they are no list")
 }

@@ -14,6 +14,7 @@ type journal struct {
 	log    *slog.Logger
 	volume *volume.Volume
 	hears  func(api.Event) // may be nil; must not wait
+	shows  func()          // looks at what no event tells; may be nil; must not wait
 }
 
 // record logs and keeps an event. A history that cannot be written is reported and does not stop anything:
@@ -22,7 +23,9 @@ func (j *journal) record(e api.Event) {
 	if e.Kind == api.KindProgress {
 		return
 	}
-	j.stir(e)
+	if j.hears != nil {
+		j.hears(e)
+	}
 	attrs := []slog.Attr{slog.String("kind", e.Kind)}
 	if e.Upgrade != "" {
 		attrs = append(attrs, slog.String("upgrade", e.Upgrade))
@@ -38,10 +41,16 @@ func (j *journal) record(e api.Event) {
 	}
 }
 
-// stir tells of an event that is neither logged nor kept, or that will be.
-func (j *journal) stir(e api.Event) {
-	if j.hears != nil {
-		j.hears(e)
+// record is for the events of an attempt, which waits until they are kept.
+func (a *agent) record(e api.Event) {
+	a.journal.record(e)
+	a.chronicle.attend(a.upgrades, e)
+}
+
+// stir is for what is shown and no event.
+func (j *journal) stir() {
+	if j.shows != nil {
+		j.shows()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"theseus/agent/drift"
 	"theseus/agent/family"
 	"theseus/agent/heart"
 	"theseus/agent/notify"
@@ -35,6 +36,7 @@ type incarnation struct {
 	// Guarded by the keeper's lock.
 	version  string // of what it runs now
 	release  volume.Release
+	installs int // that changed what it runs
 	up, down bool
 	dumped   bool // a crash dump was asked for
 
@@ -132,7 +134,7 @@ func (n *incarnation) isUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := upgrade.ApplicationsMatch(running, n.release); err != nil {
+	if err := drift.Mismatch(drift.Applications(running, n.release)); err != nil {
 		return err
 	}
 	if !n.notices.Ready() {

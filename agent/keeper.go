@@ -125,7 +125,7 @@ func (k *keeper) launch(ctx context.Context, r ruling) (*incarnation, error) {
 	}
 	node := newIncarnation(release, l)
 	node.dump = dump
-	if node.start, err = readStart(k.volume.ReleaseDir(version)); err != nil {
+	if node.start, err = upgrade.ReadStart(k.volume.ReleaseDir(version), "vm.args"); err != nil {
 		return nil, fmt.Errorf("cannot boot %s: %w", version, err)
 	}
 	if r.script == "" || r.script == version {
@@ -283,6 +283,7 @@ func (k *keeper) Upgraded(node upgrade.Incarnation, version string) {
 	k.update(func() {
 		n := node.(*incarnation)
 		n.version, n.release = version, release
+		n.installs++
 		k.gaveWay = k.gaveWay.since(version)
 	})
 	k.placeCommand(node.(*incarnation), release)

@@ -90,12 +90,21 @@ func reachOf(c Config, id identity, said erlexec.Args) family.Node {
 			n.InetRC = filepath.Join(c.RunDir, "inetrc")
 		}
 	}
-	for _, flag := range []string{"-proto_dist", "-ssl_dist_optfile", "-ssl_dist_opt"} {
+	n.Dist = carrierOf(said)
+	return n
+}
+
+// carrierOf are the flags by which a node speaks another protocol than TCP, and finds the code for it.
+func carrierOf(said erlexec.Args) (flags []string) {
+	if !said.Has("-proto_dist") {
+		return nil
+	}
+	for _, flag := range []string{"-proto_dist", "-ssl_dist_optfile", "-ssl_dist_opt", "-pa", "-pz"} {
 		for _, values := range said.All(flag) {
-			n.Dist = append(append(n.Dist, flag), values...)
+			flags = append(append(flags, flag), values...)
 		}
 	}
-	return n
+	return flags
 }
 
 func familyRelease(v *volume.Volume, r volume.Release) family.Release {

@@ -202,7 +202,7 @@ func (k *keeper) listenTo() (*notify.Node, error) {
 // told takes an event from the node's messages; one without a kind is a new status.
 func (k *keeper) told(e api.Event) {
 	if e.Kind == "" {
-		k.journal.stir(e)
+		k.journal.stir()
 		return
 	}
 	k.journal.record(e)

@@ -110,7 +110,7 @@ func (a *agent) revertDead(op volume.Operation) {
 	}
 	a.removeUnborn(op.To)
 	result := api.Result{
-		ID: op.ID, Outcome: outcome, From: op.From, To: op.To, Restart: true, Duration: time.Since(op.Started),
+		ID: op.ID, Outcome: outcome, Name: a.volume.State().Releases[op.From].Name, From: op.From, To: op.To, Restart: true, Duration: time.Since(op.Started),
 		Error: &api.Error{Code: "node-ended", Message: reason},
 	}
 	a.journal.record(api.Event{

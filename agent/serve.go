@@ -26,7 +26,7 @@ func (a *agent) Status() api.Status {
 		Node:    node,
 		Volume:  api.Volume{Root: a.volume.Root(), Current: state.Current, Previous: state.RollbackTarget()},
 		Upgrade: a.engine.Current(),
-		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans()},
+		Agent:   api.Agent{Version: a.version, PID: os.Getpid(), Since: a.since, Orphans: a.init.Orphans(), Signed: a.config.Trust().Required()},
 	}
 	if s.Upgrade != nil && s.Upgrade.Waits() {
 		s.Volume.Previous = s.Upgrade.From // what it came from is taken back to
@@ -163,9 +163,12 @@ func (a *agent) busy(err error) error {
 	e := &api.Error{Code: api.CodeBusy, Message: "cannot begin: another upgrade is under way", Hint: "agent status shows it"}
 	if u := a.engine.Current(); u != nil {
 		e.State = u.String()
-		if u.Waits() {
+		switch {
+		case u.Waits():
 			e.Message = fmt.Sprintf("cannot begin: %s is on probation", u.To)
 			e.Hint = fmt.Sprintf("agent commit makes %s permanent, agent rollback takes it back to %s; then another one can begin", u.To, u.From)
+		case u.Revocable:
+			e.Hint = fmt.Sprintf("agent status shows it; agent rollback takes %s back to %s", u.To, u.From)
 		}
 	}
 	return e

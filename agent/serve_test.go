@@ -8,11 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"theseus/agent/api"
 	"theseus/rpc"
-	"theseus/rpc/term"
 )
 
 func TestACallThatIsLateIsToldFromOneThatWasNotMade(t *testing.T) {
@@ -35,27 +32,12 @@ func TestACallThatIsLateIsToldFromOneThatWasNotMade(t *testing.T) {
 	}
 }
 
-func TestArgumentsMayEndWithAPeriod(t *testing.T) {
-	for text, want := range map[string][]term.Term{
-		"": nil, "[]": {}, "[].": {}, "[1, a]": {int64(1), term.Atom("a")}, "[1, a]. ": {int64(1), term.Atom("a")}, `"ab"`: {int64('a'), int64('b')},
-	} {
-		got, err := parseArgs(text)
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%q: %v\n%s", text, err, diff)
-		}
-	}
-	for _, text := range []string{"[]..", "[] []", "{a}", "[1", "."} {
-		if got, err := parseArgs(text); err == nil {
-			t.Errorf("%q is %v", text, got)
-		}
-	}
-}
-
 func TestAnUpgradeWhosePackageIsOnTheWayLeadsNowhereYet(t *testing.T) {
 	for want, u := range map[string]api.Upgrade{
-		"7 from 1.0.0 is under way: requested, its package is coming":      {ID: "7", State: "requested", From: "1.0.0"},
-		"7 from 1.0.0 to 1.1.0 is under way: checked":                      {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
-		"7 from 1.0.0 to 1.3.0 over 1.1.0, 1.2.0 is under way: installing": {ID: "7", State: "installing", From: "1.0.0", To: "1.3.0", Via: []string{"1.1.0", "1.2.0"}},
+		"7 from 1.0.0 is under way: requested, its package is coming":                 {ID: "7", State: "requested", From: "1.0.0"},
+		"7 from 1.0.0 to 1.1.0 is under way: checked":                                 {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
+		"7 from 1.0.0 to 1.3.0 over 1.1.0, 1.2.0 is under way: installing":            {ID: "7", State: "installing", From: "1.0.0", To: "1.3.0", Via: []string{"1.1.0", "1.2.0"}},
+		"7 from 1.0.0 to 1.1.0 is under way: probation; agent rollback takes it back": {ID: "7", State: "probation", From: "1.0.0", To: "1.1.0", Revocable: true},
 		"7 from 1.0.0 to 1.1.0 waits until 2026-01-02 15:04:05 UTC: agent commit makes 1.1.0 permanent, agent rollback takes it back": {
 			ID: "7", State: "probation", From: "1.0.0", To: "1.1.0", CommitBy: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
 		},

@@ -33,7 +33,8 @@ func downgrade(c *Config, value string) error {
 	return nil
 }
 
-func (c Config) refusesDowngrade() bool {
+// RefusesDowngrade says whether a package of an older version needs a word of its own; with keys it does.
+func (c Config) RefusesDowngrade() bool {
 	return c.Downgrade == DowngradeRefuse || c.Downgrade == DowngradeUnset && c.PublicKeys != ""
 }
 

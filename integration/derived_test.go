@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"path"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,15 +24,6 @@ func bare(s *ship.Ship, version string) []byte {
 	return pkg
 }
 
-func tells(s *ship.Ship, text string, words ...string) {
-	s.T.Helper()
-	for _, w := range words {
-		if !strings.Contains(text, w) {
-			s.T.Errorf("%q is not in\n%s", w, text)
-		}
-	}
-}
-
 func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set)
@@ -42,12 +32,12 @@ func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 		clients, err := load.Start(t.Context(), load.Config{HTTP: ip + ":8080", TCP: ip + ":7000"})
 		s.Must(err)
 		second, third := bare(s, images.Second), bare(s, images.Third)
-		tells(s, s.Ends(s.Upgrade(second), 3).Stderr, "no relup leads there", "agent upgrade --derived")
+		s.Has(s.Ends(s.Upgrade(second), 3).Stderr, "no relup leads there", "agent upgrade --derived")
 		s.Serves(images.Seed)
-		tells(s, s.Ends(s.Upgrade(second, "--derived"), 0).Stderr, "what demo must do was derived from the modules")
+		s.Has(s.Ends(s.Upgrade(second, "--derived"), 0).Stderr, "what demo must do was derived from the modules")
 		s.Serves(images.Second)
-		tells(s, s.Ends(s.Agent(nil, "rollback"), 5).Stderr, "agent rollback --restart")
-		tells(s, s.Ends(s.Upgrade(third, "--derived"), 0).Stderr, "what demo, demo_codec must do was derived from the modules")
+		s.Has(s.Ends(s.Agent(nil, "rollback"), 5).Stderr, "agent rollback --restart")
+		s.Has(s.Ends(s.Upgrade(third, "--derived"), 0).Stderr, "what demo, demo_codec must do was derived from the modules")
 		s.Serves(images.Third)
 		if report := clients.Stop(); !report.Lossless() {
 			t.Errorf("the clients lost something: %+v", report)

@@ -18,9 +18,9 @@ import (
 var (
 	asks = map[string]string{
 		"upgrade": "upgrade /usr/share/agent/seed/demo-1.0.0.tar.gz", "rollback": "rollback", "unpack": "unpack /usr/share/agent/seed/demo-1.0.0.tar.gz", "install": "install 1.0.0", "commit": "commit", "status": "status", "releases": "releases",
-		"history": "history", "remove": "remove 1.0.0", "rpc": "rpc erlang node", "eval": "eval 'node().'", "remote": "remote", "stop": "stop", "health": "health",
+		"history": "history", "remove": "remove 1.0.0", "plan": "plan /usr/share/agent/seed/demo-1.0.0.tar.gz", "rpc": "rpc erlang node", "eval": "eval 'node().'", "remote": "remote", "stop": "stop", "health": "health", "gate": "gate check",
 	}
-	alone = []string{"run", "verify", "relup", "version", "help"}
+	alone = []string{"run", "verify", "relup", "rehearse", "plugin", "version", "help"}
 )
 
 // verbs are what agent --help lists. One that is new must be put into one of the two.

@@ -127,6 +127,11 @@ func TestANodeThatSpeaksTLSIsReachedInTLS(t *testing.T) {
 		if got := pings(s, "plain", "demo@deck", nil, nil); got != "pang" {
 			t.Errorf("another node says, in the clear, %s", got)
 		}
+		v := visit(s)
+		v.Types("{node(self()), init:get_argument(proto_dist)}.\r")
+		v.Shows(`{demo@deck,{ok,[["inet_tls"]]}}`)
+		v.leaves(s)
+		noShellIsLeft(s)
 		goesOn(s, configured(s, images.Second, vmArgs))
 	})
 }

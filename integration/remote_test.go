@@ -28,7 +28,7 @@ func visit(s *ship.Ship, options ...string) visitor {
 	c := terminal.Open(s.T)
 	args := append(append([]string{"exec", "-it"}, options...), s.ID, "agent", "remote")
 	v := visitor{c, c.Start(exec.Command("docker", args...))}
-	v.Shows("(demo@127.0.0.1)1> ")
+	v.Shows("(" + s.Status().Node.Name + ")1> ")
 	return v
 }
 

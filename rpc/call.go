@@ -25,6 +25,19 @@ var (
 	ErrTooLarge = etf.ErrTooLarge
 )
 
+// lateAnswer is a deadline for people, who did not ask for a context.
+type lateAnswer struct{}
+
+func (lateAnswer) Error() string { return "no answer in time" }
+func (lateAnswer) Unwrap() error { return context.DeadlineExceeded }
+
+func inWords(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return lateAnswer{}
+	}
+	return err
+}
+
 // BadRPCError is a call that failed in the node: it raised an error, exited, or does not exist.
 type BadRPCError struct {
 	Module, Function string
@@ -47,6 +60,28 @@ func (n *Node) Call(ctx context.Context, module, function string, args ...term.T
 		return nil, &BadRPCError{Module: module, Function: function, Reason: reason}
 	}
 	return answer, nil
+}
+
+// ParseArgs reads the arguments of a call, a list of terms; nothing at all is an empty list.
+func ParseArgs(text string) ([]term.Term, error) {
+	if text == "" {
+		return nil, nil
+	}
+	t, err := term.ParseOne([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	switch list := t.(type) {
+	case term.List:
+		return list, nil
+	case term.String: // [1,2,3] may have been written as "…": it is the same list
+		var args []term.Term
+		for _, c := range string(list) {
+			args = append(args, int64(c))
+		}
+		return args, nil
+	}
+	return nil, errors.New("they are no list")
 }
 
 // badRPC is the reason of a call that failed.

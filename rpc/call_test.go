@@ -217,6 +217,9 @@ func TestALateAnswerIsAnUnknownOutcome(t *testing.T) {
 	if !errors.Is(err, rpc.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+	if got, want := fmt.Sprint(err), "cannot call timer:sleep: the outcome is unknown: no answer in time"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	call(t, n, "timer", "sleep", int64(300)) // the late answer came meanwhile, and is nobody's
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"theseus/integration/need"
 	"theseus/rpc"
 	"theseus/rpc/term"
 )
@@ -17,7 +18,7 @@ func startElixir(t *testing.T) *rpc.Node {
 	if otp := os.Getenv("AGENT_TEST_OTP"); otp != "" && otp != "host" {
 		t.Skip("the image of OTP " + otp + " has no Elixir; this machine has")
 	}
-	needTool(t, "elixir")
+	need.Tool(t, "elixir")
 	lib, err := exec.Command("elixir", "-e", `IO.write(:code.lib_dir(:elixir))`).Output()
 	if err != nil {
 		t.Fatal(err)

@@ -3,14 +3,14 @@ package rpc_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
+	"theseus/integration/emulator"
+	"theseus/integration/need"
 	"theseus/rpc"
 )
 
@@ -41,7 +41,7 @@ type boot struct {
 
 func start(t testing.TB, b boot) *erlang {
 	t.Helper()
-	port := freePort(t)
+	port := emulator.FreePort(t)
 	e := &erlang{
 		Target: rpc.Target{Node: fmt.Sprintf("x%d@%s", port, b.host), Addr: fmt.Sprintf("127.0.0.1:%d", port), Cookie: cookie},
 		log:    filepath.Join(t.TempDir(), "log"),
@@ -58,7 +58,7 @@ func start(t testing.TB, b boot) *erlang {
 		startEpmd(t, port)
 	}
 	b.flags = append(append([]string{"-noinput", b.name, e.Node, "-kernel", "inet_dist_use_interface", "{127,0,0,1}"}, dist...), b.flags...)
-	e.run(t, e.command(t, b))
+	e.run(t, emulator.Program{Name: b.program, Home: b.dir, Env: b.env, Args: b.flags}.Command(t))
 	return e
 }
 
@@ -68,7 +68,7 @@ func startEpmd(t testing.TB, port int) {
 	if !onHost() {
 		return
 	}
-	needTool(t, "epmd")
+	need.Tool(t, "epmd")
 	cmd := exec.Command("epmd", "-port", fmt.Sprint(port), "-address", "127.0.0.1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -79,10 +79,7 @@ func startEpmd(t testing.TB, port int) {
 	})
 }
 
-func onHost() bool {
-	otp := os.Getenv("AGENT_TEST_OTP")
-	return otp == "" || otp == "host"
-}
+func onHost() bool { return emulator.OTP() == "" }
 
 func (e *erlang) run(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
@@ -100,70 +97,16 @@ func (e *erlang) run(t testing.TB, cmd *exec.Cmd) {
 		defer close(e.exited)
 		_ = cmd.Wait()
 	}()
-	t.Cleanup(e.kill)
-}
-
-// command runs a node here, or in a container that shares our network and the directory.
-func (e *erlang) command(t testing.TB, b boot) *exec.Cmd {
-	t.Helper()
-	b.env = append(b.env, "HOME="+b.dir)
-	if onHost() {
-		needTool(t, "erl")
-		cmd := exec.Command(b.program, b.flags...)
-		cmd.Env = append(os.Environ(), b.env...)
-		return cmd
-	}
-	needTool(t, "docker")
-	docker := []string{"run", "--rm", "--init", "--network", "host", "--name", e.container(), "-v", b.dir + ":" + b.dir}
-	for _, v := range b.env {
-		docker = append(docker, "-e", v)
-	}
-	docker = append(docker, "erlang:"+os.Getenv("AGENT_TEST_OTP"), b.program)
-	return exec.Command("docker", append(docker, b.flags...)...)
-}
-
-func needTool(t testing.TB, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() {
+		e.kill()
+		if t.Failed() {
+			t.Logf("the node printed:\n%s", e.output())
+		}
+	})
 }
 
 // kill ends the node at once.
-func (e *erlang) kill() {
-	if e.cmd.Args[0] != "docker" {
-		_ = e.cmd.Process.Kill()
-		<-e.exited
-		return
-	}
-	// Again until it helps: the container may not exist yet.
-	for again := time.NewTicker(200 * time.Millisecond); ; {
-		_ = exec.Command("docker", "kill", e.container()).Run()
-		select {
-		case <-e.exited:
-			again.Stop()
-			return
-		case <-again.C:
-		}
-	}
-}
-
-// container is a name that docker allows.
-func (e *erlang) container() string { return "rpc-test-" + strings.ReplaceAll(e.Node, "@", "-") }
+func (e *erlang) kill() { emulator.End(e.cmd, e.exited) }
 
 func (e *erlang) output() string {
 	b, _ := os.ReadFile(e.log)

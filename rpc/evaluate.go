@@ -159,3 +159,13 @@ func (v *Value) Write(ctx context.Context, w io.Writer, style Style) error {
 
 // Close lets the node forget the value.
 func (v *Value) Close(ctx context.Context) { v.end.forget(ctx) }
+
+// Evaluate evaluates expressions of Erlang and writes the value of the last one as JSON. What they print is lost.
+func (n *Node) Evaluate(ctx context.Context, expressions string, out io.Writer) error {
+	value, err := n.Do(ctx, ErlangJob(expressions), func([]byte) error { return nil })
+	if err != nil {
+		return err
+	}
+	defer value.Close(ctx)
+	return value.Write(ctx, out, JSON)
+}

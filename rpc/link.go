@@ -225,7 +225,7 @@ func (l *link) request(ctx context.Context, call term.Term, read func(term.Term)
 	case <-l.done:
 		return l.late(answer)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx))
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, inWords(context.Cause(ctx)))
 	}
 }
 
@@ -266,7 +266,7 @@ func (l *link) send(ctx context.Context, frame []byte) error {
 	case l.lost():
 		return fmt.Errorf("%w: the connection was lost", ErrNotSent)
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
+		return fmt.Errorf("%w: %w", ErrNotSent, inWords(context.Cause(ctx)))
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = l.conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write does then

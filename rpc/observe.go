@@ -42,9 +42,9 @@ func (n *Node) Applications(ctx context.Context) ([]App, error) {
 	})
 }
 
-// ModifiedModules tells which of the modules are loaded, and are not what their file on disk is
-// (code:module_status/1): after an upgrade, those that its relup forgot.
-func (n *Node) ModifiedModules(ctx context.Context, modules []string) ([]string, error) {
+// modifiedModules tells which of the modules are loaded, and are not what their file on disk is
+// (code:module_status/1).
+func (n *Node) modifiedModules(ctx context.Context, modules []string) ([]string, error) {
 	asked := term.List{}
 	for _, m := range modules {
 		asked = append(asked, term.Atom(m))
@@ -90,7 +90,7 @@ func (n *Node) UseConsolidated(ctx context.Context, dir string, modules []string
 			}
 		}
 	}
-	changed, err := n.ModifiedModules(ctx, modules)
+	changed, err := n.modifiedModules(ctx, modules)
 	for _, m := range changed {
 		if err == nil {
 			err = n.load(ctx, m)

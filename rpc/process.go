@@ -27,6 +27,10 @@ type Process struct {
 // install fail.
 func (n *Node) supervisedProcs(ctx context.Context) ([]Process, error) {
 	answer, err := n.Call(ctx, "release_handler_1", "get_supervised_procs")
+	var failed *BadRPCError
+	if errors.As(err, &failed) { // with a reason that an installation would have, too
+		return nil, &ReleaseError{Call: "find", Version: "the supervised processes", Reason: failed.Reason}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ func (n *Node) notWaiting(ctx context.Context, procs []Process, timeout time.Dur
 	quick, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer, err := n.Call(quick, "lists", "zipwith", etf.Fun("erlang", "process_info", 2), pids, items)
-	if errors.Is(err, ErrUnknownOutcome) && n.Connected() && ctx.Err() == nil {
+	if err != nil && quick.Err() != nil && n.Connected() && ctx.Err() == nil { // also where there was not even time to send it
 		return procs, nil
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,8 +171,9 @@ func TestTheNodeTellsWhatRunsInIt(t *testing.T) {
 	if err != nil || !slices.Contains(running, rpc.App{Name: "cnt", Version: "1.0.0"}) {
 		t.Errorf("applications %v, %v", running, err)
 	}
-	if modified, err := n.ModifiedModules(ctx, []string{"cnt", "no_such"}); len(modified) != 0 || err != nil {
-		t.Errorf("modified %v, %v", modified, err)
+	var value strings.Builder
+	if err := n.Evaluate(ctx, `io:format("lost"), #{<<"version">> => [1, a]}.`, &value); err != nil || value.String() != `{"version":[1,"a"]}` {
+		t.Errorf("evaluated to %s, %v", &value, err)
 	}
 }
 

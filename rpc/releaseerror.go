@@ -50,7 +50,7 @@ var releaseReasons = map[term.Atom]struct{ code, text string }{
 		"the relup has {1} after the point of no return",
 	},
 	"timeout":              {CodeTimeout, "a process did not answer in time: {1}"},
-	"suspended_supervisor": {CodeSuspendedSupervisor, "a supervisor is suspended or does not answer: {1}"},
+	"suspended_supervisor": {CodeSuspendedSupervisor, "a supervisor is suspended, or does not answer"},
 }
 
 // Code is a stable word for the reason.

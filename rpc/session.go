@@ -77,15 +77,22 @@ func (n *Node) forgetStarter(ctx context.Context) {
 func (n *Node) makeStarter(ctx context.Context) (term.Term, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	starter, err := n.spawnStarter(ctx)
+	starter, err := n.Spawn(ctx, sessionExprs)
 	if err != nil && ctx.Err() != nil {
 		return nil, noAnswer(ctx)
 	}
 	return starter, err
 }
 
-func (n *Node) spawnStarter(ctx context.Context) (term.Term, error) {
-	tokens, err := n.second(ctx, "erl_scan", "string", term.String(sessionExprs))
+// Spawn evaluates expressions (erl_eval) whose value is a process. Agent is what the node knows us by: the process is to end
+// when it loses that node. Unlike a job this costs the same whatever runs in the node.
+func (n *Node) Spawn(ctx context.Context, source string) (pid term.Term, err error) {
+	return n.evaluate(ctx, source, term.Tuple{term.Atom("Agent"), term.Atom(n.link.pid.Node)})
+}
+
+// evaluate is the value of expressions (erl_eval), in which variables are bound by tuples {Name, Value}.
+func (n *Node) evaluate(ctx context.Context, source string, bindings ...term.Term) (term.Term, error) {
+	tokens, err := n.second(ctx, "erl_scan", "string", term.String(source))
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +100,12 @@ func (n *Node) spawnStarter(ctx context.Context) (term.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	bindings := term.List{term.Tuple{term.Atom("Agent"), term.Atom(n.link.pid.Node)}}
-	return n.second(ctx, "erl_eval", "exprs", exprs, bindings)
+	return n.second(ctx, "erl_eval", "exprs", exprs, append(term.List{}, bindings...))
 }
 
 // noAnswer says that no job was begun.
 func noAnswer(ctx context.Context) error {
-	return fmt.Errorf("%w: the node does not answer: %w", ErrNotSent, context.Cause(ctx))
+	return fmt.Errorf("%w: the node does not answer: %w", ErrNotSent, inWords(context.Cause(ctx)))
 }
 
 // question asks one of our processes in the node.
@@ -128,7 +134,7 @@ func (s *session) ask(ctx context.Context, question term.Term) (term.Term, error
 	case errors.As(err, &gone):
 		return nil, fmt.Errorf("%w: its process in the node was ended", ErrUnknownOutcome)
 	case errors.Is(err, ErrNotSent) && errors.Is(err, context.DeadlineExceeded): // the question was not, and not the job
-		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.DeadlineExceeded)
+		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, lateAnswer{})
 	case errors.Is(err, ErrNotSent):
 		return nil, fmt.Errorf("%w: the connection was lost", ErrUnknownOutcome)
 	}

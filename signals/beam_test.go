@@ -102,7 +102,7 @@ func TestSweepEndsThePortProgramsOfADeadNodeAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	node.Exit()
-	if left, _ := leftovers("NODE_MARK=old"); len(left) < 2 {
+	if left, _ := leftovers("NODE_MARK=old", ""); len(left) < 2 {
 		t.Fatalf("the port programs have not outlived the node: %v", left)
 	}
 	begun := time.Now()
@@ -132,7 +132,7 @@ func TestWhatALeftoverStartsToCleanUpIsLetFinish(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Exit()
-	eventually(t, "it is at work", func() bool { left, _ := leftovers("NODE_MARK=old"); return len(left) == 2 })
+	eventually(t, "it is at work", func() bool { left, _ := leftovers("NODE_MARK=old", ""); return len(left) == 2 })
 	i.Sweep(t.Context(), "NODE_MARK=old")
 	if content, err := os.ReadFile(file); err != nil || string(content) != "clean\n" {
 		t.Errorf("its cleanup was not finished: %q, %v", content, err)
@@ -190,6 +190,43 @@ func TestSweepSparesEpmdAndOtherNodes(t *testing.T) {
 		if n := i.Sweep(t.Context(), "NODE_MARK=old"); n != 0 || deadChild() == p.Pid() {
 			t.Errorf("%s is swept, %d in all", cmd.Args[0], n)
 		}
+	}
+}
+
+// As with a container, in which nothing outlives PID 1.
+func TestKillEndsAllOfAMarkAtOnce(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	i, _ := running(t)
+	epmd := filepath.Join(t.TempDir(), "epmd")
+	if err := os.Symlink(tool(t, "sleep"), epmd); err != nil {
+		t.Fatal(err)
+	}
+	daemon, err := i.Start(Command{Path: epmd, Args: []string{"epmd", "1000"}, Env: []string{"NODE_MARK=old"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := filepath.Join(t.TempDir(), "ready")
+	stubborn, err := i.Start(Command{
+		Path: "/bin/sh", Env: []string{"PATH=/bin:/usr/bin", "NODE_MARK=old"},
+		Args: []string{"sh", "-c", "trap '' TERM; echo now >" + ready + "; while :; do sleep 1; done"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := start(t, i, "exec sleep 1000")
+	written(t, ready)
+	if !i.Kill(t.Context(), "NODE_MARK=old") {
+		t.Error("not all of it is gone")
+	}
+	for _, p := range []*Process{daemon, stubborn} {
+		if got, want := p.Exit(), (Exit{Signal: unix.SIGKILL}); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	if left := children(); len(left) != 1 || left[0] != other.Pid() {
+		t.Errorf("left are %v, and not just %d", left, other.Pid())
 	}
 }
 

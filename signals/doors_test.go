@@ -18,6 +18,7 @@ import (
 // beside the doors makes one that the reaper takes for an orphan. So the whole repository is read, and these
 // are all the places.
 var doors = []string{
+	"agent/plugin/client.go: exec.Command",         // of agent-plugin, which is never PID 1
 	"cmd/agent/remote.go: exec.Cmd",                // a shell on its caller's terminal, which is never PID 1
 	"cmd/agent/remote.go: exec.Command",            //
 	"signals/nofile.go: syscall.Exec",              // puts the limit back, and executes nothing

@@ -40,7 +40,7 @@ func rerun(t *testing.T, attr *syscall.SysProcAttr, prelude ...string) {
 	}
 	script := strings.Join(append(prelude, `exec "$0" "$@"`), "\n")
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", script,
-		os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
+		os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=8m")
 	cmd.Env = append(os.Environ(), "THESEUS_TEST_PID1="+t.Name())
 	cmd.SysProcAttr = attr
 	output, err := cmd.CombinedOutput()

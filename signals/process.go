@@ -20,6 +20,7 @@ type Command struct {
 	Env                   []string // its whole environment, NAME=VALUE; nil means the agent's own
 	Dir                   string   // its working directory; empty means the agent's own
 	Stdin, Stdout, Stderr *os.File // nil means /dev/null
+	OneOutput             bool     // standard error goes to where standard output does
 	NofileSoft            uint64   // the most that its soft nofile limit may be; 0 leaves the agent's
 }
 
@@ -75,6 +76,9 @@ func spawn(cmd Command) (handle *os.Process, err error) {
 	args := cmd.Args
 	if len(args) == 0 {
 		args = []string{cmd.Path}
+	}
+	if cmd.OneOutput {
+		cmd.Stderr = cmd.Stdout
 	}
 	attr := &os.ProcAttr{Dir: cmd.Dir, Env: cmd.Env, Sys: &syscall.SysProcAttr{Setsid: true}}
 	for _, file := range []*os.File{cmd.Stdin, cmd.Stdout, cmd.Stderr} {

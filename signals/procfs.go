@@ -26,6 +26,21 @@ func children() []int {
 	return pids
 }
 
+// Resident is what a process has in memory, bytes ("VmRSS: 1234 kB", proc(5)).
+func Resident(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(status, []byte("\nVmRSS:"))
+	field := bytes.Fields(rest)
+	if len(field) == 0 {
+		return 0, fmt.Errorf("cannot read how much memory process %d has", pid)
+	}
+	kB, err := strconv.ParseInt(string(field[0]), 10, 64)
+	return kB << 10, err
+}
+
 // held says whether this process holds a pidfd of pid. One that it started has it from its first moment (clone(2),
 // CLONE_PIDFD). What cannot be told is taken to be held.
 func held(pid int) bool {

@@ -24,7 +24,7 @@ const (
 // exec`, which descend from nobody here, and those that another container of the same PID namespace started.
 // Sweep returns the number of processes it signalled.
 func (i *Init) Sweep(ctx context.Context, marker string) int {
-	s := sweeping{marker: marker, told: make(map[int]syscall.Signal), there: make(map[int]bool)}
+	s := newSweeping(marker)
 	for _, pid := range processes() {
 		s.there[pid] = true
 	}
@@ -33,19 +33,37 @@ func (i *Init) Sweep(ctx context.Context, marker string) int {
 	if s.end(term, unix.SIGTERM) {
 		return len(s.told)
 	}
-	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepKill)
-	defer cancel()
-	if !s.end(kill, unix.SIGKILL) {
+	if !s.kill(ctx) {
 		i.log.Error("cannot end all that the node left running", "marker", marker)
 	}
 	return len(s.told)
 }
 
+// Kill ends all descendants of the agent that were started with marker at once, as the end of a container does: epmd is among
+// them. It returns when they are gone, and says so.
+func (i *Init) Kill(ctx context.Context, marker string) bool {
+	s := newSweeping(marker)
+	s.spared = ""
+	return s.kill(ctx)
+}
+
 // sweeping is one Sweep.
 type sweeping struct {
 	marker string
+	spared string       // the name of a program
 	there  map[int]bool // when it began
 	told   map[int]syscall.Signal
+}
+
+func newSweeping(marker string) sweeping {
+	return sweeping{marker: marker, spared: "epmd", told: make(map[int]syscall.Signal), there: make(map[int]bool)}
+}
+
+// kill has its own time, whatever becomes of ctx.
+func (s sweeping) kill(ctx context.Context) bool {
+	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepKill)
+	defer cancel()
+	return s.end(kill, unix.SIGKILL)
 }
 
 // end signals each leftover once, and says whether all were gone before ctx was done. KILL is for those that
@@ -54,7 +72,7 @@ func (s sweeping) end(ctx context.Context, sig syscall.Signal) bool {
 	poll := time.NewTicker(sweepPoll)
 	defer poll.Stop()
 	for doubt := time.Now().Add(sweepDoubt); ; {
-		left, sure := leftovers(s.marker)
+		left, sure := leftovers(s.marker, s.spared)
 		if len(left) == 0 && (sure || time.Now().After(doubt)) {
 			return true
 		}
@@ -72,13 +90,13 @@ func (s sweeping) end(ctx context.Context, sig syscall.Signal) bool {
 	}
 }
 
-// leftovers are the pids of those that are left, and whether there can be no others.
-func leftovers(marker string) (list []int, sure bool) {
+// leftovers are the pids of those that are left, but of one program, and whether there can be no others.
+func leftovers(marker, spared string) (list []int, sure bool) {
 	sure = true
 	for _, pid := range processes() {
 		marked, known := hasEnv(pid, marker)
 		switch {
-		case known && !marked, !descends(pid), command(pid) == "epmd":
+		case known && !marked, !descends(pid), spared != "" && command(pid) == spared:
 		case marked:
 			list = append(list, pid)
 		default:

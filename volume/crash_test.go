@@ -31,6 +31,20 @@ type promise struct {
 	opened  bool  // there was a state at all
 	damaged bool  // the files of a release were damaged from outside, and are not restored yet
 	lines   int   // of history
+	kept    kept  // reports
+	relups  relups
+}
+
+// kept is what is kept under the two ids of reports: that, or what came after it.
+type kept struct{ earlier, later string }
+
+// relups are the derived ones of 1.1.0: what it has, and what it is to have when the operation under way is committed.
+type relups struct{ has, gets string }
+
+func (r *relups) commit() {
+	if r.gets != "" {
+		*r = relups{has: r.gets}
+	}
 }
 
 // world is the part of a crash test that stays: the packages, the image, and a way to count.
@@ -51,6 +65,8 @@ type run struct {
 	v       *Volume
 	disk    *model
 	lines   int
+	kept    kept
+	relups  relups
 	damaged bool
 	opened  bool
 	failed  bool     // a repair of its may not be durable: it is made again after a crash
@@ -63,7 +79,7 @@ type run struct {
 
 // use opens a volume on the disk, and collects the moments at which it can crash.
 func (w *world) use(disk *model, before promise, trail []string, depth int) (*run, error) {
-	r := &run{w: w, disk: disk, depth: depth, lines: before.lines, damaged: before.damaged}
+	r := &run{w: w, disk: disk, depth: depth, lines: before.lines, kept: before.kept, relups: before.relups, damaged: before.damaged}
 	ids := 0
 	r.v = &Volume{root: modelRoot, disk: disk, Limits: DefaultLimits, ballast: 64, history: historyBytes, buffer: 4 << 10, newID: func() string {
 		ids++
@@ -95,7 +111,7 @@ func (r *run) remember(last call) {
 	if r.opened {
 		want = promise{state: r.v.st, opened: true}
 	}
-	want.lines, want.damaged = r.lines, r.damaged
+	want.lines, want.kept, want.relups, want.damaged = r.lines, r.kept, r.relups, r.damaged
 	r.moments = append(r.moments, moment{r.disk.clone(), last, want, r.trail})
 }
 
@@ -198,7 +214,7 @@ func (w *world) begin(op operation) (*model, promise, error) {
 		return nil, before, fmt.Errorf("cannot begin: %w", err)
 	}
 	disk.syncAll()
-	return disk.clone(), promise{r.v.st, true, r.damaged, r.lines}, nil
+	return disk.clone(), promise{r.v.st, true, r.damaged, r.lines, r.kept, r.relups}, nil
 }
 
 func newWorld(t *testing.T, states *atomic.Int64, budget ...int) *world {

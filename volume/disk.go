@@ -120,7 +120,7 @@ func (osDisk) SyncDir(_, path string) error {
 
 func (osDisk) Free(path string) (space, error) {
 	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err != nil {
+	if err := uninterrupted(func() error { return unix.Statfs(path, &s) }); err != nil {
 		return space{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
 	free := space{bytes: int64(s.Bavail) * s.Bsize, files: int64(s.Ffree)}
@@ -131,6 +131,16 @@ func (osDisk) Free(path string) (space, error) {
 }
 
 const maxFiles = 1 << 60
+
+// uninterrupted makes a call again that a signal has interrupted, as os does with its own: on a file system that waits for
+// another one, a server or a daemon, any signal may.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
 
 func (osDisk) Enter(path string) (inside, error) {
 	dir, err := os.OpenRoot(path)
@@ -150,3 +160,19 @@ func (r osRoot) Create(_, name string, mode fs.FileMode) (writer, error) {
 func (r osRoot) Mkdir(_, name string, mode fs.FileMode) error { return r.Root.Mkdir(name, mode) }
 func (r osRoot) Link(_, from, name string) error              { return r.Root.Link(from, name) }
 func (r osRoot) Symlink(_, target, name string) error         { return r.Root.Symlink(target, name) }
+
+// readDisk is the real one for who does not own the volume: whatever would change something is refused.
+type readDisk struct{ osDisk }
+
+var errNotOurs = errors.New("the volume is only looked at")
+
+func (readDisk) Create(_, _ string, _ fs.FileMode) (writer, error) { return nil, errNotOurs }
+func (readDisk) Append(_, _ string, _ fs.FileMode) (writer, error) { return nil, errNotOurs }
+func (readDisk) Mkdir(_, _ string, _ fs.FileMode) error            { return errNotOurs }
+func (readDisk) Symlink(_, _, _ string) error                      { return errNotOurs }
+func (readDisk) Rename(_, _, _ string) error                       { return errNotOurs }
+func (readDisk) Remove(_, _ string) error                          { return errNotOurs }
+func (readDisk) RemoveAll(_, _ string) error                       { return errNotOurs }
+func (readDisk) SyncDir(_, _ string) error                         { return errNotOurs }
+func (readDisk) Lock(string) (lock, error)                         { return nil, errNotOurs }
+func (readDisk) Enter(string) (inside, error)                      { return nil, errNotOurs }

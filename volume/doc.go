@@ -13,6 +13,7 @@
 //	    lock                    flock of the one agent that may write
 //	    state.json              the only authority: what boots, what is under way, what is there
 //	    history.jsonl           every attempt and decision, one JSON value a line; history.old.jsonl before it
+//	    reports/<id>.json       of the last upgrades that touched the node
 //	    packages/<sha256>.tar.gz
 //	    stage/<id>/             a package while it is unpacked and looked at; nothing in it counts yet
 //	    trash/<id>/             what is renamed away before it is deleted

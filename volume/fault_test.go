@@ -109,7 +109,7 @@ func (w *world) failOnce(op operation, disk *model, before promise, f *fault) er
 	if got := leftovers(disk); f.hit.op != "remove" && !f.stays && len(got) > len(left) {
 		return fmt.Errorf("left behind: %v, after %w", got, err)
 	}
-	want := promise{r.v.st, true, r.damaged, r.lines}
+	want := promise{r.v.st, true, r.damaged, r.lines, r.kept, r.relups}
 	for _, fate := range []fate{killed, prefixKept + fate(w.random.IntN(int(fates-prefixKept)))} {
 		trail := []string{fmt.Sprintf("after %v, %v", err, fate)}
 		if err := w.restart(disk.crash(fate, w.random, call{}), want, trail, 0); err != nil {
@@ -138,7 +138,7 @@ func (r *run) checkState() error {
 // goOn takes back with the same agent what could not be done, and starts from there. The power may fail meanwhile.
 func (r *run) goOn() error {
 	r.failed = true
-	r.depth, r.before, r.moments = 0, promise{state: r.v.st, damaged: r.damaged, lines: r.lines}, nil
+	r.depth, r.before, r.moments = 0, promise{state: r.v.st, damaged: r.damaged, lines: r.lines, kept: r.kept, relups: r.relups}, nil
 	if err := r.settle(); err != nil {
 		return fmt.Errorf("it cannot be taken back: %w", err)
 	}

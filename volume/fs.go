@@ -3,6 +3,7 @@ package volume
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 )
@@ -145,6 +146,24 @@ func readFile(d disk, path string) ([]byte, error) {
 	var b bytes.Buffer
 	_, err = b.ReadFrom(f)
 	return b.Bytes(), err
+}
+
+// mostOwn is more than any file of the agent's own has, bytes.
+const mostOwn = 32 << 20
+
+// readOwn reads one of these. The node could have put something else in its place, which must neither hold the agent up, as a pipe
+// would, nor fill its memory.
+func readOwn(d disk, path string) ([]byte, error) {
+	info, err := d.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", path)
+	case info.Size() > mostOwn:
+		return nil, fmt.Errorf("%s has %d bytes, which the agent never wrote", path, info.Size())
+	}
+	return readFile(d, path)
 }
 
 // holds tells whether the file has exactly this content.

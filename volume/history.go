@@ -66,6 +66,9 @@ func (v *Volume) turnHistory() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", v.historyPath())
+	}
 	if err != nil || v.historyLost || info.Size() < v.history {
 		return err
 	}
@@ -86,7 +89,7 @@ func (v *Volume) turnHistory() error {
 
 // rewriteHistory begins a new file: of the one before it some lines may never reach the disk, whatever a second fsync says.
 func (v *Volume) rewriteHistory(line []byte) error {
-	lines, err := readFile(v.disk, v.historyPath())
+	lines, err := readOwn(v.disk, v.historyPath())
 	if err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (v *Volume) History(limit int) ([]json.RawMessage, error) {
 	defer v.historyMu.Unlock()
 	var lines []json.RawMessage
 	for _, path := range []string{v.olderHistoryPath(), v.historyPath()} {
-		content, err := readFile(v.disk, path)
+		content, err := readOwn(v.disk, path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("cannot read the history: %w", err)
 		}

@@ -2,9 +2,12 @@ package volume
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // numbers are what is left of the history.
@@ -64,5 +67,45 @@ func TestACrashWhileTheHistoryTurnsLosesNothing(t *testing.T) {
 	}
 	if limited, err := v.History(2); len(limited) != 2 || err != nil {
 		t.Errorf("the last two: %s, %v", limited, err)
+	}
+}
+
+// TestWhatTheNodePutsInThePlaceOfTheAgentsFilesHoldsNobodyUp: a pipe would be read without end, and a large file would fill memory.
+func TestWhatTheNodePutsInThePlaceOfTheAgentsFilesHoldsNobodyUp(t *testing.T) {
+	v := seeded(t)
+	must(t, v.StoreReport(reportOf(1), []byte("{}")))
+	must(t, v.RecordHistory(map[string]int{"n": 1}, true))
+	root := v.Path()
+	for about, put := range map[string]func(path string) error{
+		"is no file": func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"which the agent never wrote": func(path string) error {
+			f, err := os.Create(path)
+			if err == nil {
+				err = errors.Join(f.Truncate(1<<40), f.Close())
+			}
+			return err
+		},
+	} {
+		for path, read := range map[string]func() error{
+			v.historyPath():           func() error { _, err := v.History(0); return err },
+			v.olderHistoryPath():      func() error { _, err := v.History(0); return err },
+			v.reportPath(reportOf(1)): func() error { _, err := v.Report(reportOf(1)); return err },
+			v.statePath():             func() error { _, err := Look(root); return err },
+		} {
+			kept, _ := os.ReadFile(path)
+			must(t, os.RemoveAll(path))
+			must(t, put(path))
+			if err := read(); err == nil || !strings.Contains(err.Error(), about) {
+				t.Errorf("%s: %v, not %q", path, err, about)
+			}
+			if err := v.RecordHistory(map[string]int{"n": 2}, true); path == v.historyPath() && about == "is no file" && err == nil {
+				t.Error("something was recorded in a pipe")
+			}
+			must(t, os.Remove(path))
+			if kept != nil {
+				must(t, os.WriteFile(path, kept, 0o600))
+			}
+			must(t, os.RemoveAll(v.olderHistoryPath()))
+		}
 	}
 }

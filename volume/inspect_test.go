@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,5 +143,61 @@ func TestAPackageIsComparedWithTheImagesOTP(t *testing.T) {
 				t.Error(refusal)
 			}
 		})
+	}
+}
+
+// TestTheApplicationsOfAnExaminedPackageCanBeRead: those that the volume has are borrowed, and nothing is left of them.
+func TestTheApplicationsOfAnExaminedPackageCanBeRead(t *testing.T) {
+	v := seeded(t)
+	pkg := filepath.Join(t.TempDir(), "demo.tar.gz")
+	content := pack(t, thin("1.1.0"))
+	write(t, pkg, string(content))
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	before := list(t, v.Root())
+	found, err := Examine(t.Context(), pkg, digestOf(content), Place{Volume: v.Root()})
+	must(t, err)
+	if len(found.Misfits) > 0 || found.Needed == 0 || found.Needed >= found.Release.Size {
+		t.Errorf("it does not fit, or needs %d bytes of %d: %v", found.Needed, found.Release.Size, found.Misfits)
+	}
+	for _, lib := range found.Release.Libs {
+		if lib.App == "demo" || lib.App == "greet" {
+			read(t, filepath.Join(found.Staged.LibDir(Image{}, lib), "ebin", lib.App+".app"))
+		}
+	}
+	must(t, found.Close())
+	if left := list(t, temporary); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if diff := cmp.Diff(before, list(t, v.Root())); diff != "" {
+		t.Errorf("the volume has changed:\n%s", diff)
+	}
+}
+
+func TestAllThatDoesNotFitIsFound(t *testing.T) {
+	v := seeded(t)
+	pkg := filepath.Join(t.TempDir(), "demo.tar.gz")
+	more := file("releases/1.1.0/demo.rel", `{release,{"demo","1.1.0"},{erts,"13.1.5"},[{kernel,"8.5.3"},{stdlib,"4.2"},{greet,"1.0.0"},{demo,"1.1.0"},{crypto,"5.1"}]}.`)
+	content := pack(t, append(without("demo.rel", without("greet.beam", thin("1.1.0"))), more))
+	write(t, pkg, string(content))
+	found, err := Examine(t.Context(), pkg, digestOf(content), Place{Volume: v.Root(), Image: image(t)})
+	must(t, err)
+	defer found.Close()
+	if len(found.Misfits) != 2 {
+		t.Fatalf("%d reasons: %v", len(found.Misfits), found.Misfits)
+	}
+	refusedWith(t, found.Misfits[0], ConflictingLib)
+	refusedWith(t, found.Misfits[1], NeedsImage)
+}
+
+func TestAVolumeThatIsLookedAtIsNotChanged(t *testing.T) {
+	v := seeded(t)
+	looked, err := Look(v.Root())
+	must(t, err)
+	if looked.State().Current != "1.0.0" || looked.RelFile("1.0.0") != v.RelFile("1.0.0") {
+		t.Error("it is another one")
+	}
+	if err := looked.Begin(*opTo("1.0.0")); !errors.Is(err, errNotOurs) {
+		t.Errorf("its state was changed: %v", err)
 	}
 }

@@ -46,7 +46,7 @@ func (d osDisk) Lock(path string) (lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = uninterrupted(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	before := readOwner(f)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		f.Close()
@@ -67,7 +67,7 @@ type osLock struct {
 }
 
 func (l osLock) SyncFS(string) error {
-	if err := unix.Syncfs(int(l.Fd())); err != nil {
+	if err := uninterrupted(func() error { return unix.Syncfs(int(l.Fd())) }); err != nil {
 		return fmt.Errorf("cannot sync the file system: %w", err)
 	}
 	return nil

@@ -7,13 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"theseus/integration/need"
 )
 
-// TestMain lets another process, maybe of another user, open a volume.
+// TestMain lets another process, maybe of another user, open a volume, and ask of its file system what nothing else does.
 func TestMain(m *testing.M) {
 	root := os.Getenv("VOLUME_TEST_OPEN")
 	if root == "" {
@@ -21,7 +24,11 @@ func TestMain(m *testing.M) {
 		return
 	}
 	begun := time.Now()
-	_, err := Open(root)
+	v, err := Open(root)
+	if err == nil {
+		_, full := v.disk.Free(root)
+		err = errors.Join(full, v.lock.SyncFS("sync the stage"))
+	}
 	fmt.Printf("%v\nafter %d ms\n", err, time.Since(begun).Milliseconds())
 }
 
@@ -127,5 +134,24 @@ func TestAVolumeOfAnotherUserIsToldWithWhatMendsIt(t *testing.T) {
 	must(t, os.Chown(filepath.Join(root, agentDir), 0, 0))
 	if told, _ := openElsewhere(t, root, 1000); !strings.Contains(told, root+"/.agent belongs to uid 0 and has mode 0700") {
 		t.Error(told)
+	}
+}
+
+// TestWhatASignalInterruptsIsDoneAgain: each call that is not os's own, in a process of its own whose first ones are interrupted.
+func TestWhatASignalInterruptsIsDoneAgain(t *testing.T) {
+	calls := filepath.Join(t.TempDir(), "calls")
+	args := []string{"-f", "-qq", "-o", calls, "-e", "trace=flock,statfs,syncfs", "-e", "inject=flock,statfs,syncfs:error=EINTR:when=1..2", os.Args[0]}
+	cmd := exec.CommandContext(t.Context(), need.Tool(t, "strace"), args...)
+	cmd.Env = append(os.Environ(), "VOLUME_TEST_OPEN="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "<nil>\n") {
+		t.Errorf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(calls)
+	must(t, err)
+	for _, call := range []string{"flock(", "statfs(", "syncfs("} {
+		if !regexp.MustCompile(regexp.QuoteMeta(call) + `.*\(INJECTED\)`).Match(text) {
+			t.Errorf("no %s) was interrupted:\n%s", call, text)
+		}
 	}
 }

@@ -106,6 +106,18 @@ var orders = []*delayed{
 		labels: []string{"record the state: rename", "record the state: sync directory"}, until: "discard: rename",
 	},
 	{
+		name: "the relup is placed before that is recorded", operation: "commit with a relup",
+		labels: []string{"record the state: rename", "record the state: sync directory"}, until: "place the relup: rename",
+	},
+	{
+		name: "the operation is over before its relup is away", operation: "take a relup away",
+		labels: []string{"take the relup away: remove", "take the relup away: sync directory"}, until: "record the state: sync directory",
+	},
+	{
+		name: "the operation is over before the relup that was there is back", operation: "bring a relup back",
+		labels: []string{"take the relup away: rename", "take the relup away: sync directory"}, until: "record the state: sync directory",
+	},
+	{
 		name: "the damaged release is restored before its bytes are durable", operation: "restore all",
 		labels: []string{"sync the stage: sync"}, until: "restore: sync directory",
 	},

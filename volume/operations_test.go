@@ -33,8 +33,21 @@ var operations = []operation{
 	{"want for later", unpacked, func(r *run) error { return r.v.Want() }},
 	{"advance and commit", unpacked, func(r *run) error { return r.commit("1.1.0") }},
 	{"abort", unpacked, func(r *run) error { return r.takeBack("1.0.0", "1.1.0") }},
+	{"commit with a relup", wanted, func(r *run) error {
+		err := r.placeLater()
+		if err == nil {
+			err = r.commitTarget()
+		}
+		if err == nil {
+			err = r.v.Finish()
+		}
+		return err
+	}},
+	{"take a relup away", placed, func(r *run) error { return r.v.Abort(nil) }},
+	{"place a relup over another", replaceable, (*run).placeLater},
+	{"bring a relup back", replaced, func(r *run) error { return r.v.Abort(nil) }},
 	{"rollback", upgraded, func(r *run) error {
-		err := r.v.Begin(Operation{ID: "r", Kind: "rollback", From: "1.1.0", To: "1.0.0", Phase: "unpacked"})
+		err := r.v.Begin(*back)
 		if err == nil {
 			_, err = r.v.Repair("1.0.0")
 		}
@@ -52,6 +65,8 @@ var operations = []operation{
 		r.v.historyLost = true
 		return r.history()
 	}},
+	{"keep a report", reported, func(r *run) error { return errors.Join(r.report(laterID, laterReport), r.history()) }},
+	{"keep a report anew", reported, func(r *run) error { return errors.Join(r.report(earlierID, laterReport), r.history()) }},
 	{"remember a seed", seededVolume, func(r *run) error { return r.v.RememberSeed("digest") }},
 	{"seed with OTP", blank, func(r *run) error {
 		return errors.Join(r.unpack("2.0.0", nil), r.v.Seed("2.0.0", digestOf(r.w.packages["2.0.0"])))
@@ -72,6 +87,11 @@ func opTo(version string) *Operation {
 	return &Operation{ID: "u", Kind: "upgrade", From: "1.0.0", To: version, Phase: "unpacked"}
 }
 
+var back = &Operation{ID: "r", Kind: "rollback", From: "1.1.0", To: "1.0.0", Phase: "unpacked"}
+
+// Relups that were derived for 1.1.0.
+const earlierRelup, laterRelup = `{"1.1.0",[],[]}.`, `{"1.1.0",[{"1.0.0",[],[]}],[]}.`
+
 func blank(*run) error { return nil }
 
 func (r *run) startOnce() error {
@@ -87,6 +107,48 @@ func received(r *run) error {
 }
 
 func unpacked(r *run) error { return errors.Join(r.startOnce(), r.unpack("1.1.0", opTo("1.1.0"))) }
+
+// wanted has what is about to be upgraded to unpacked already, so that it stays whatever becomes of that.
+func wanted(r *run) error { return errors.Join(unpacked(r), r.v.Want(), r.v.Begin(*opTo("1.1.0"))) }
+
+func placed(r *run) error { return errors.Join(wanted(r), r.placeLater()) }
+
+// replaceable has a relup from an upgrade before.
+func replaceable(r *run) error {
+	return errors.Join(wanted(r), r.place(earlierRelup), r.commit("1.1.0"), r.v.Begin(*back), r.commit("1.0.0"), r.v.Begin(*opTo("1.1.0")))
+}
+
+func replaced(r *run) error { return errors.Join(replaceable(r), r.placeLater()) }
+
+func (r *run) placeLater() error { return r.place(laterRelup) }
+
+func (r *run) place(text string) error {
+	r.relups.gets = text
+	return r.v.PlaceRelup([]byte(text))
+}
+
+// Reports, and the ids that they are kept under.
+const (
+	earlierID, earlierReport = "20260102-150405-0a0a", `{"steps":[]}`
+	laterID, laterReport     = "20260102-150406-0a0a", `{"steps":["checked"],"result":{"outcome":"committed"}}`
+)
+
+func reported(r *run) error {
+	return errors.Join(r.startOnce(), r.report(earlierID, earlierReport))
+}
+
+// report keeps one, on which people may rely then.
+func (r *run) report(id, text string) error {
+	err := r.v.StoreReport(id, []byte(text))
+	switch {
+	case err != nil:
+	case id == earlierID:
+		r.kept.earlier = text
+	default:
+		r.kept.later = text
+	}
+	return err
+}
 
 func upgraded(r *run) error { return errors.Join(r.startOnce(), r.upgrade("1.0.0", "1.1.0")) }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"theseus/integration/need"
 	"theseus/rpc/term"
 )
 
@@ -42,7 +43,7 @@ func TestDeriveRewritesWhatOTPMayHaveTorn(t *testing.T) {
 }
 
 func TestErlangReadsTheDerivedRecords(t *testing.T) {
-	erl := needTool(t, "erl")
+	erl := need.Tool(t, "erl")
 	v := seeded(t)
 	must(t, v.Derive("1.0.0"))
 	cmd := exec.Command(erl, "-noinput", "-eval", `
@@ -81,7 +82,7 @@ func TestRelupOfAPublishedReleaseIsRead(t *testing.T) {
 // TestPackageOfRebar3BootsFromTheVolume seeds a volume with a real package, in which only the application is
 // the package's own, and boots it as PID 1 does.
 func TestPackageOfRebar3BootsFromTheVolume(t *testing.T) {
-	rebar3, erl := needTool(t, "rebar3"), needTool(t, "erl")
+	rebar3, erl := need.Tool(t, "rebar3"), need.Tool(t, "erl")
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"src/demo.app.src": `{application,demo,[{vsn,"1.0.0"},{registered,[]},{applications,[kernel,stdlib,sasl]},{modules,[]}]}.`,
@@ -131,17 +132,4 @@ func bootAndAsk(t *testing.T, v *Volume, r Release) {
 	if err != nil || !strings.Contains(string(out), `world [{"demo","1.0.0",[`) || !strings.Contains(string(out), "permanent}]") {
 		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// needTool skips the test by name where a tool is missing, except in CI, which must have all of them.
-func needTool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not installed, and CI needs it", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
 }

@@ -178,8 +178,10 @@ func (m *model) fingerprint(want promise) uint64 {
 		disk, generation uint64
 		opened, damaged  bool
 		lines, pending   int
+		kept             kept
+		relups           relups
 	}
-	return maphash.Comparable(fingerprints, key{m.top.fingerprint(), want.state.Generation, want.opened, want.damaged, want.lines, len(m.pending)})
+	return maphash.Comparable(fingerprints, key{m.top.fingerprint(), want.state.Generation, want.opened, want.damaged, want.lines, len(m.pending), want.kept, want.relups})
 }
 
 var fingerprints = maphash.MakeSeed()

@@ -56,6 +56,21 @@ func (r *run) checkFound(want promise) error {
 	if next < want.lines {
 		return fmt.Errorf("%d lines of history, want %d", next, want.lines)
 	}
+	return r.checkReports(want.kept)
+}
+
+// checkReports wants each report to be one that was kept, whole, and what was kept last to be there.
+func (r *run) checkReports(want kept) error {
+	for id, kept := range map[string]string{earlierID: want.earlier, laterID: want.later} {
+		content, err := r.v.Report(id)
+		if err != nil && (kept != "" || !errors.Is(err, ErrNoReport)) {
+			return err
+		}
+		text := string(content)
+		if err == nil && text != kept && text != laterReport && (kept != "" || text != earlierReport) {
+			return fmt.Errorf("the report of %s is %q, after %q was kept", id, text, kept)
+		}
+	}
 	return nil
 }
 
@@ -64,6 +79,9 @@ func (r *run) checkStarted() error {
 	found := r.v.st.Current
 	if version, spent := r.v.st.instead(); spent && r.v.st.Operation == nil {
 		found = version
+	}
+	if op := r.v.st.Operation; op != nil && op.Derived && op.Phase == PhaseCommitted {
+		r.relups.commit()
 	}
 	boots, err := r.start()
 	switch {
@@ -83,7 +101,10 @@ func (r *run) checkStarted() error {
 			return fmt.Errorf("%s is recorded, never was permanent, and nobody wants it", version)
 		}
 	}
-	if want, got := r.v.expectedNames(), r.disk.list(); !slices.Equal(want, got) {
+	if relup := r.v.Path(relupOf("1.1.0")); r.relups.has != "" && !holds(r.disk, relup, []byte(r.relups.has)) {
+		return errors.New("a derived relup is lost")
+	}
+	if want, got := r.expectedNames(), r.disk.list(); !slices.Equal(want, got) {
 		return fmt.Errorf("on the volume is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	r.remember(call{step: "running"})
@@ -103,8 +124,8 @@ func (r *run) checkNextTry(from string) error {
 }
 
 // expectedNames is all that a volume with this state should hold, and nothing else.
-func (v *Volume) expectedNames() []string {
-	names := map[string]bool{}
+func (r *run) expectedNames() []string {
+	v, names := r.v, map[string]bool{}
 	add := func(path string) {
 		for ; path != "."; path = filepath.Dir(path) {
 			names[path] = true
@@ -112,12 +133,21 @@ func (v *Volume) expectedNames() []string {
 	}
 	for _, name := range []string{
 		"lib", "log", "releases/RELEASES", "releases/start_erl.data", ".agent/lock", ".agent/state.json", ".agent/history.jsonl",
-		".agent/ballast", ".agent/packages", ".agent/stage", ".agent/trash",
+		".agent/ballast", ".agent/packages", ".agent/stage", ".agent/trash", ".agent/reports",
 	} {
 		add(name)
 	}
 	if _, err := v.disk.Lstat(v.olderHistoryPath()); err == nil {
 		add(".agent/history.old.jsonl")
+	}
+	reports, _ := directoryNames(v.disk, v.agentPath("reports"))
+	for _, name := range reports {
+		if strings.HasSuffix(name, reportSuffix) {
+			add(filepath.Join(agentDir, "reports", name))
+		}
+	}
+	if r.relups.has != "" {
+		add(relupOf("1.1.0"))
 	}
 	for version, r := range v.st.Releases {
 		manifest, _ := readFile(v.disk, v.Path(releaseDir, version, manifestName))

@@ -179,7 +179,7 @@ func (v *Volume) dropPackages() ([]string, error) {
 func (v *Volume) dropTemporaries() ([]string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, dir := range []string{v.root, v.agentPath(), v.Path(releaseDir), v.Path(libDir)} {
+	for _, dir := range []string{v.root, v.agentPath(), v.agentPath("reports"), v.Path(releaseDir), v.Path(libDir)} {
 		names, err := directoryNames(v.disk, dir)
 		if err != nil {
 			return nil, err

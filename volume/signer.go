@@ -13,7 +13,11 @@ type Signer struct {
 //	2  Release.Signer, Removed
 //	3  Release.Unproven and Boots, Failure.Boots, Failure.Package
 //	4  Via, Left, Operation.Via, Release.Wanted, FirstBoot and LastBoot
+//	5  Operation.Derived and Displaced
 func (s State) least() int {
+	if s.Operation != nil && s.Operation.Derived {
+		return 5
+	}
 	if s.Left != "" || len(s.Via) > 0 || s.Operation != nil && len(s.Operation.Via) > 0 {
 		return 4
 	}

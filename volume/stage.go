@@ -132,7 +132,7 @@ func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
 	if _, err := pkg.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if v.lean {
+	if v.bench {
 		return nil
 	}
 	free, err := v.disk.Free(v.root)

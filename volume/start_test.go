@@ -48,7 +48,7 @@ func (r *run) commit(to string) error {
 		r.history,
 		func() error { return r.scribble("[{release,") },
 		func() error { return r.v.Advance("probation") },
-		func() error { return r.v.Commit(false) },
+		r.commitTarget,
 		func() error { return r.scribble("[{release,\"demo\"") },
 		func() error { return r.v.Derive(to) },
 		r.v.Finish,
@@ -59,6 +59,14 @@ func (r *run) commit(to string) error {
 		}
 	}
 	return nil
+}
+
+func (r *run) commitTarget() error {
+	err := r.v.Commit(false)
+	if err == nil {
+		r.relups.commit()
+	}
+	return err
 }
 
 func (r *run) takeBack(from, to string) error {

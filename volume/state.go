@@ -9,7 +9,7 @@ import (
 )
 
 // schema is the newest version of state.json that this code writes; it reads no newer one.
-const schema = 4
+const schema = 5
 
 // KindRollback is the kind of an operation that leaves what it comes from behind: State.Left.
 const KindRollback = "rollback"
@@ -98,6 +98,9 @@ type Operation struct {
 	Via     []string  `json:"via,omitempty"` // releases on the way from one to the other
 	Phase   string    `json:"phase"`
 	Started time.Time `json:"started"`
+	// Derived is set before a relup that was derived is placed in To, and Displaced is the text of an earlier one whose place it takes.
+	Derived   bool   `json:"derived,omitempty"`
+	Displaced []byte `json:"displaced,omitempty"`
 }
 
 // Failure is why a version was given up.
@@ -111,6 +114,16 @@ type Failure struct {
 }
 
 func (r Release) title() string { return r.Name + " " + r.Version }
+
+// Lib is the release's library of an application.
+func (r Release) Lib(app string) (Lib, bool) {
+	for _, lib := range r.Libs {
+		if lib.App == app {
+			return lib, true
+		}
+	}
+	return Lib{}, false
+}
 
 // Unborn says that only an operation keeps the release: it never was permanent, and nobody wants it for later.
 func (r Release) Unborn() bool { return r.Permanent.IsZero() && !r.Wanted }
@@ -127,7 +140,7 @@ func (r Release) needs() []string {
 func (s State) clone() State {
 	if s.Operation != nil {
 		op := *s.Operation
-		op.Via = slices.Clone(op.Via)
+		op.Via, op.Displaced = slices.Clone(op.Via), slices.Clone(op.Displaced)
 		s.Operation = &op
 	}
 	s.Via = slices.Clone(s.Via)
@@ -219,8 +232,12 @@ func (v *Volume) Want() error {
 	})
 }
 
-// Abort ends an operation that is not committed; a failure is recorded for its target.
+// Abort ends an operation that is not committed; a failure is recorded for its target. A relup that was placed for it is taken away
+// before: no operation may use it for which nobody has allowed that.
 func (v *Volume) Abort(failed *Failure) error {
+	if err := v.takeRelupAway(); err != nil {
+		return err
+	}
 	return v.uncommitted(func(s *State) {
 		if failed != nil {
 			before, why := s.Failed[s.Operation.To], *failed

@@ -104,7 +104,7 @@ func digestOf(content []byte) string {
 // loadState reads state.json. Where there is none the volume must be empty: releases without their state are
 // never taken for nothing, and never adopted unasked.
 func (v *Volume) loadState() error {
-	content, err := readFile(v.disk, v.statePath())
+	content, err := readOwn(v.disk, v.statePath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return v.firstState()
 	}

@@ -28,11 +28,12 @@ type Volume struct {
 	// Limits are what a package may ask of the volume; set before the first package.
 	Limits Limits
 
-	root string
-	lean bool // of a package only releases/ is written: Inspect
-	disk disk
-	lock lock
-	work sync.Mutex // one change of the trees at a time
+	root  string
+	bench bool // it is there for one package to be looked at: Inspect, Examine
+	lean  bool // of that only releases/ is written
+	disk  disk
+	lock  lock
+	work  sync.Mutex // one change of the trees at a time
 	// coming is held while there is something that no record names yet and that looks like debris: a package that is being
 	// received, a stage from which a release is restored. Recover has it alone. It is taken before work.
 	coming sync.RWMutex
@@ -158,7 +159,7 @@ func (v *Volume) makeLayout() error {
 			return err
 		}
 	}
-	for _, dir := range []string{"packages", "stage", "trash"} {
+	for _, dir := range []string{"packages", "stage", "trash", "reports"} {
 		if err := layout.makeDir(v.agentPath(dir), 0o700); err != nil {
 			return err
 		}
@@ -218,4 +219,10 @@ func (v *Volume) trees() ([]string, error) {
 	}
 	slices.Sort(trees)
 	return trees, nil
+}
+
+// Free is how much room the volume has for the agent, bytes.
+func (v *Volume) Free() (int64, error) {
+	free, err := v.disk.Free(v.root)
+	return free.bytes, err
 }

@@ -1,6 +1,8 @@
 package volume
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -87,5 +89,44 @@ func TestARollbackIsWhatLeavesARelease(t *testing.T) {
 	must(t, v.Remove("1.1.0"))
 	if s := v.State(); s.Left != "" || s.Previous != "" {
 		t.Errorf("what was removed is still there: %+v", s)
+	}
+}
+
+// TestADerivedRelupStaysWithACommitAlone, and agents that know nothing of it read the volume before and behind the operation.
+func TestADerivedRelupStaysWithACommitAlone(t *testing.T) {
+	v := wantedOn(t)
+	relup := v.Path("releases/1.1.0/relup")
+	if err := v.PlaceRelup([]byte("1")); !errors.Is(err, ErrNoOperation) {
+		t.Errorf("without an operation: %v", err)
+	}
+	for _, c := range []struct {
+		end  func() error
+		text string
+	}{
+		{func() error { return v.Abort(nil) }, ""},
+		{func() error { return errors.Join(v.Commit(true), v.Abort(nil)) }, "3"},
+	} {
+		must(t, v.Begin(*opTo("1.1.0")))
+		must(t, v.PlaceRelup([]byte("2")))
+		must(t, v.PlaceRelup([]byte("3"))) // every act may run twice
+		if text := read(t, v.statePath()); !strings.Contains(text, `"schema":5,`) {
+			t.Errorf("while it is under way: %s", text)
+		}
+		v = crash(t, v)
+		if err := c.end(); err != nil && !errors.Is(err, ErrCommitted) {
+			t.Fatal(err)
+		}
+		_ = v.Finish()
+		if text := read(t, v.statePath()); strings.Contains(text, `"schema":5,`) || strings.Contains(text, "derived") {
+			t.Errorf("when it is over: %s", text)
+		}
+		if got, err := os.ReadFile(relup); string(got) != c.text || c.text != "" && err != nil {
+			t.Errorf("there is the relup %q, %v", got, err)
+		}
+	}
+	publish(t, v, append(thin("1.2.0"), file("releases/1.2.0/relup", `{"1.2.0",[],[]}.`)))
+	must(t, v.Begin(Operation{ID: "u", Kind: "upgrade", From: "1.1.0", To: "1.2.0"}))
+	if err := v.PlaceRelup([]byte("1")); err == nil || v.State().Operation.Derived {
+		t.Errorf("in the place of one that the package has brought: %v", err)
 	}
 }

@@ -108,7 +108,11 @@ const (
 	CodeRollbackTarget   = "rollback-target"   // a rollback leads there
 	CodeRecordDrift      = "record-drift"      // release_handler believes something else
 	CodeRollbackPath     = "rollback-path"     // a rollback leads over it
+	CodeDrift            = "drift"             // the node is not what was installed
+	CodeNoSuchUpgrade    = "no-such-upgrade"   // neither a report nor the history has it
 	CodeNotOnProbation   = "not-on-probation"  // there is nothing to commit
+	CodeGateFailed       = "gate-failed"       // the system is not well
+	CodeUnusableGates    = "unusable-gates"    // what is to be asked cannot be read
 )
 
 // Status answers GET /v1/status.
@@ -180,6 +184,8 @@ type Upgrade struct {
 	Via   []string `json:"via,omitempty"` // releases on the way from one to the other
 	// CommitBy is set while the new release waits to be committed: when the old one is brought back instead.
 	CommitBy time.Time `json:"commit_by,omitzero"`
+	// Revocable is set while a rollback ends it: the new release settles, or waits to be committed.
+	Revocable bool `json:"revocable,omitempty"`
 }
 
 // Waits says that nothing is done, but what is asked for: a commit, or the way back.
@@ -198,7 +204,11 @@ func (u Upgrade) String() string {
 		return fmt.Sprintf("%s from %s to %s waits until %s UTC: agent commit makes %s permanent, agent rollback takes it back",
 			u.ID, u.From, to, u.CommitBy.UTC().Format(time.DateTime), u.To)
 	}
-	return fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, to, u.State)
+	text := fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, to, u.State)
+	if u.Revocable {
+		text += "; agent rollback takes it back"
+	}
+	return text
 }
 
 // Agent is the agent itself.
@@ -207,6 +217,7 @@ type Agent struct {
 	PID     int       `json:"pid"`
 	Since   time.Time `json:"since"`
 	Orphans uint64    `json:"orphans_reaped"`
+	Signed  bool      `json:"signed"` // packages need a signature
 }
 
 // Release is one release on the volume.
@@ -230,6 +241,22 @@ type Removed struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	Bytes   int64  `json:"bytes"` // that are free again
+}
+
+// Gates answers POST /v1/gates.
+type Gates struct {
+	Settle time.Duration `json:"settle_ns,omitempty"` // how long an upgrade settles, where the gates' file says so
+	Gates  []Gate        `json:"gates"`
+}
+
+// Gate is one, and what it said.
+type Gate struct {
+	Name   string        `json:"name"`
+	Kind   string        `json:"kind"`
+	When   []string      `json:"when"` // before, after, settle
+	OK     bool          `json:"ok"`
+	Reason string        `json:"reason,omitempty"` // why not
+	Took   time.Duration `json:"took_ns"`
 }
 
 // SignatureHeader carries UpgradeRequest.Signature, in base64.

@@ -65,6 +65,11 @@ func (c *Client) Health(ctx context.Context) error {
 	return err
 }
 
+// Gates asks each gate once, now.
+func (c *Client) Gates(ctx context.Context) (Gates, error) {
+	return call[Gates](ctx, c, "/v1/gates", struct{}{})
+}
+
 // Remove takes a release off the volume.
 func (c *Client) Remove(ctx context.Context, version string) (Removed, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.url("/v1/releases/"+url.PathEscape(version)), nil)

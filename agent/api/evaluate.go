@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,6 +55,35 @@ func (c *Client) RPC(ctx context.Context, req RPCRequest, out io.Writer) error {
 // AsJSON what is printed comes in lines {"output": …}.
 func (c *Client) Eval(ctx context.Context, req EvalRequest, out io.Writer) error {
 	return c.transcribe(ctx, "/v1/eval", req, req.As, out)
+}
+
+// Evaluator evaluates expressions in a node. *Client is one.
+type Evaluator interface {
+	Eval(ctx context.Context, req EvalRequest, out io.Writer) error
+}
+
+// Ask evaluates Erlang expressions, and reads their value into another as encoding/json does. What they print is left out.
+func Ask(ctx context.Context, node Evaluator, source string, timeout time.Duration, value any) error {
+	var out bytes.Buffer
+	if err := node.Eval(ctx, EvalRequest{Source: source, Lang: Erlang, As: AsJSON, Timeout: timeout}, &out); err != nil {
+		return fmt.Errorf("cannot ask the node: %w", err)
+	}
+	for line := range bytes.Lines(out.Bytes()) {
+		var answer struct {
+			Result json.RawMessage `json:"result"`
+		}
+		err := json.Unmarshal(line, &answer)
+		if err == nil && answer.Result != nil {
+			err = json.Unmarshal(answer.Result, value)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read what the node says: %w", err)
+		}
+		if answer.Result != nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("cannot read what the node says: there is no result in %.200q", out.String())
 }
 
 func (c *Client) transcribe(ctx context.Context, path string, req any, as string, out io.Writer) error {

@@ -16,7 +16,8 @@ var statuses = map[string]int{
 	api.CodeBusy: http.StatusConflict, api.CodeNodeDown: http.StatusServiceUnavailable,
 	api.CodeStopping: http.StatusServiceUnavailable, api.CodeBadRequest: http.StatusBadRequest,
 	api.CodeForbidden: http.StatusForbidden, api.CodeNotFound: http.StatusNotFound,
-	api.CodeInternal: http.StatusInternalServerError, api.CodeTimeout: http.StatusGatewayTimeout,
+	api.CodeNoSuchUpgrade: http.StatusNotFound,
+	api.CodeInternal:      http.StatusInternalServerError, api.CodeTimeout: http.StatusGatewayTimeout,
 }
 
 func respond(w http.ResponseWriter, v any, err error) {

@@ -19,6 +19,7 @@ import (
 
 	"theseus/agent/api"
 	"theseus/agent/control"
+	"theseus/agent/metrics"
 )
 
 // fake answers what a test set, and remembers what it was asked.
@@ -30,17 +31,30 @@ type fake struct {
 	stopped chan struct{}
 }
 
-func (f *fake) Status() api.Status               { return f.status }
-func (f *fake) Releases() []api.Release          { return []api.Release{{Name: "demo", Version: "1.0.0"}} }
-func (f *fake) History(int) ([]api.Event, error) { return []api.Event{{Kind: "boot.decided"}}, nil }
-func (f *fake) Version() api.Version             { return api.Version{Version: "test"} }
+func (f *fake) Status() api.Status      { return f.status }
+func (f *fake) Releases() []api.Release { return []api.Release{{Name: "demo", Version: "1.0.0"}} }
+
+func (f *fake) History(int) ([]api.Event, error)     { return []api.Event{{Kind: "boot.decided"}}, nil }
+func (f *fake) Report(id string) (api.Report, error) { return api.Report{ID: id}, nil }
+func (f *fake) Metrics() []metrics.Family            { return nil }
+func (f *fake) Alive(context.Context) error          { return nil }
+func (f *fake) Ready(ctx context.Context) error      { return f.Health(ctx) }
+func (f *fake) Version() api.Version                 { return api.Version{Version: "test"} }
 func (f *fake) Health(context.Context) error {
 	if f.status.Node.State != api.NodeRunning {
 		return &api.Error{Code: api.CodeNodeDown, Message: "the node is " + f.status.Node.State}
 	}
 	return nil
 }
+
+func (f *fake) Drift(context.Context) (api.Drift, error) {
+	return api.Drift{Name: "demo", Version: "1.0.0", Differences: []api.Difference{{Kind: "module-differs", Subject: "demo"}}, Drifted: true}, nil
+}
 func (f *fake) Stop() { close(f.stopped) }
+
+func (f *fake) Gates(context.Context) (api.Gates, error) {
+	return api.Gates{Gates: []api.Gate{{Name: "ready", Kind: "http", When: []string{"after"}, OK: true}}}, nil
+}
 
 func (f *fake) Remove(_ context.Context, version string) (api.Removed, error) {
 	return api.Removed{Name: "demo", Version: version, Bytes: 7}, nil
@@ -117,6 +131,9 @@ func TestClientReadsWhatTheAgentSays(t *testing.T) {
 	}
 	if err := c.Health(t.Context()); err != nil {
 		t.Errorf("a running node is unhealthy: %v", err)
+	}
+	if drift, err := c.Drift(t.Context()); !drift.Drifted || len(drift.Differences) != 1 || drift.Differences[0].String() != "module-differs demo" || err != nil {
+		t.Errorf("the drift is %v, %v", drift, err)
 	}
 }
 

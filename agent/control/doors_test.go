@@ -23,6 +23,7 @@ import (
 
 	"theseus/agent/api"
 	"theseus/agent/control"
+	"theseus/integration/need"
 )
 
 // TestMain lets another process be the client, or the server, of a test: of another user, or in other namespaces.
@@ -49,7 +50,7 @@ func askAll(socket string) error {
 		if !named {
 			method, path = "GET", pattern
 		}
-		req, err := http.NewRequest(method, "http://agent"+strings.ReplaceAll(path, "{version}", "1.0.0"), strings.NewReader("{}")) //nolint:noctx // a process of its own
+		req, err := http.NewRequest(method, "http://agent"+strings.NewReplacer("{version}", "1.0.0", "{id}", api.LastReport).Replace(path), strings.NewReader("{}")) //nolint:noctx // a process of its own
 		if err != nil {
 			return err
 		}
@@ -138,7 +139,7 @@ func mapped(uid int) syscall.SysProcAttr {
 }
 
 func TestEveryRequestOfEveryPeerIsLetInOrNot(t *testing.T) {
-	needRoot(t)
+	need.Root(t, "to be another user")
 	for _, p := range peers {
 		t.Run(p.about, func(t *testing.T) {
 			socket := serve(t, control.Policy{Own: agentUID, UID: []uint32{friendUID}}, ready())
@@ -151,7 +152,7 @@ func TestEveryRequestOfEveryPeerIsLetInOrNot(t *testing.T) {
 // TestAPeerOfAnotherContainerIsRefused: the server is in a PID namespace in which the client, of the same user and even root,
 // is not to be seen.
 func TestAPeerOfAnotherContainerIsRefused(t *testing.T) {
-	needRoot(t)
+	need.Root(t, "to be another user")
 	socket := filepath.Join(t.TempDir(), "agent.sock")
 	server := exec.CommandContext(t.Context(), "/proc/self/exe")
 	server.Env = append(os.Environ(), "CONTROL_TEST_SERVE="+socket)
@@ -176,7 +177,7 @@ func TestAPeerOfAnotherContainerIsRefused(t *testing.T) {
 }
 
 func TestStrangersCannotHoldEveryDescriptor(t *testing.T) {
-	needRoot(t)
+	need.Root(t, "to be another user")
 	t.Parallel()
 	socket := serve(t, control.Policy{Own: agentUID}, ready())
 	openTo(t, filepath.Dir(socket))
@@ -204,13 +205,6 @@ func TestStrangersCannotHoldEveryDescriptor(t *testing.T) {
 		t.Error(err)
 	}
 	areLet(t, askAs(t, peer{uid: strangerUID}, socket), false) // who hears why again
-}
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip(t.Name() + " needs root, to be another user")
-	}
 }
 
 // askAs makes each request as a peer.

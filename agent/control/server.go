@@ -15,11 +15,11 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"theseus/agent/api"
+	"theseus/agent/metrics"
+	"theseus/agent/printable"
 )
 
 // Agent is what is asked. Errors that are an *api.Error go to the client as they are.
@@ -27,13 +27,17 @@ type Agent interface {
 	Status() api.Status
 	Releases() []api.Release
 	History(limit int) ([]api.Event, error)
+	Report(id string) (api.Report, error)
 	Health(ctx context.Context) error // nil while the node runs and answers
+	Drift(ctx context.Context) (api.Drift, error)
 	Version() api.Version
 	RPC(ctx context.Context, req api.RPCRequest, to Transcript) error
 	Eval(ctx context.Context, req api.EvalRequest, to Transcript) error
 	Remote(ctx context.Context) (api.Remote, error)
 	Remove(ctx context.Context, version string) (api.Removed, error)
+	Gates(ctx context.Context) (api.Gates, error) // asks each once
 	Stop()
+	metrics.Source
 	// What follows reports to on; the last event has the result. An error means that it did not begin.
 	Upgrade(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
 	Unpack(ctx context.Context, req api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error
@@ -135,13 +139,16 @@ type route struct {
 }
 
 func (s *server) routes() []route {
-	return []route{
+	list := []route{
 		{"GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Status()) }},
 		{"GET /v1/releases", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Releases()) }},
 		{"DELETE /v1/releases/{version}", s.remove},
 		{"GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.agent.Version()) }},
 		{"GET /v1/health", s.health},
 		{"GET /v1/history", s.history},
+		{"GET /v1/drift", s.drift},
+		{"POST /v1/gates", s.gates},
+		{"GET /v1/history/{id}", s.report},
 		{"POST /v1/rpc", s.rpc},
 		{"POST /v1/eval", s.eval},
 		{"POST /v1/remote", s.remote},
@@ -153,6 +160,10 @@ func (s *server) routes() []route {
 		{"POST /v1/rollback", s.rollback},
 		{"/", s.unknown},
 	}
+	for pattern, answer := range metrics.Routes(s.agent) {
+		list = append(list, route{pattern, answer})
+	}
+	return list
 }
 
 func (s *server) handler() http.Handler {
@@ -191,6 +202,11 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	respond(w, api.Health{Node: api.NodeRunning}, s.agent.Health(ctx))
 }
 
+func (s *server) drift(w http.ResponseWriter, r *http.Request) {
+	found, err := s.agent.Drift(r.Context())
+	respond(w, found, err)
+}
+
 func (s *server) history(w http.ResponseWriter, r *http.Request) {
 	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
 	if r.URL.Query().Has("limit") && (err != nil || limit < 0) {
@@ -201,9 +217,19 @@ func (s *server) history(w http.ResponseWriter, r *http.Request) {
 	respond(w, events, err)
 }
 
+func (s *server) report(w http.ResponseWriter, r *http.Request) {
+	report, err := s.agent.Report(r.PathValue("id"))
+	respond(w, report, err)
+}
+
 func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 	removed, err := s.agent.Remove(r.Context(), r.PathValue("version"))
 	respond(w, removed, err)
+}
+
+func (s *server) gates(w http.ResponseWriter, r *http.Request) {
+	answers, err := s.agent.Gates(r.Context())
+	respond(w, answers, err)
 }
 
 func (s *server) stop(w http.ResponseWriter, _ *http.Request) {
@@ -232,7 +258,7 @@ func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {
 	switch {
 	case req.Name == "":
 		req.Name = "the package"
-	case strings.ContainsFunc(req.Name, unprintable):
+	case req.Name != printable.Text(req.Name): // messages with it are read on terminals
 		return req, &api.Error{Code: api.CodeBadRequest, Message: "cannot read name=" + strconv.Quote(req.Name) + ": it has characters that are none of a name"}
 	}
 	for name, into := range map[string]*bool{"restart": &req.Restart, "allow_downgrade": &req.AllowDowngrade, "no_commit": &req.NoCommit, "derived": &req.Derived} {
@@ -281,9 +307,6 @@ func readDuration(query url.Values, name string, into *time.Duration) *api.Error
 	*into = d
 	return nil
 }
-
-// unprintable characters in a name would give orders to the terminals on which messages with it are read.
-func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
 func (s *server) rollback(w http.ResponseWriter, r *http.Request) { follow(w, r, s.agent.Rollback) }
 

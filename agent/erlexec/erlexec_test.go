@@ -60,10 +60,7 @@ func TestTextIsSplitAsErlexecSplitsIt(t *testing.T) {
 
 // TestErlexecItselfAgrees compares with what the real one would start the emulator with.
 func TestErlexecItselfAgrees(t *testing.T) {
-	erl, err := exec.LookPath("erl")
-	if err != nil {
-		need.Missing(t, "erl")
-	}
+	erl := need.Tool(t, "erl")
 	root, err := exec.Command(erl, "-noinput", "-boot", "no_dot_erlang", "-eval", `io:put_chars([code:root_dir(), "\n", erlang:system_info(version), "\n", erlang:system_info(otp_release)]), halt().`).Output()
 	if err != nil {
 		t.Fatal(err)

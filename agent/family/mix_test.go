@@ -2,11 +2,13 @@ package family
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +94,34 @@ func TestAnEnvShThatHangsEndsWithTheAgent(t *testing.T) {
 	}()
 	if _, err := m.Environ(ctx, r, nil); err == nil || !strings.Contains(err.Error(), "context canceled") {
 		t.Error(err)
+	}
+}
+
+// It has left the session, as a port program of a VM has (erts: erl_child_setup).
+func TestWhatAnEnvShHasStartedEndsWithIt(t *testing.T) {
+	for end, want := range map[string]string{"export A=1": "", "while :; do :; done": "context canceled"} {
+		pid := filepath.Join(t.TempDir(), "pid")
+		script := fmt.Sprintf("setsid sh -c 'echo $$ >%[1]s.new; mv %[1]s.new %[1]s; exec sleep 1000' &\nwhile [ ! -e %[1]s ]; do :; done\n%[2]s\n", pid, end)
+		r, m := mixRelease(t, map[string]string{"env.sh": script})
+		ctx, stop := context.WithCancel(t.Context())
+		if want != "" {
+			go func() {
+				for !exists(pid) && t.Context().Err() == nil {
+				}
+				stop()
+			}()
+		}
+		if _, err := m.Environ(ctx, r, []string{"PATH=/usr/bin:/bin"}); (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: %v", end, err)
+		}
+		stop()
+		left, err := os.ReadFile(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(left))); err != nil || signals.Within(n, os.Getpid()) {
+			t.Errorf("%s: %s runs, %v", end, left, err)
+		}
 	}
 }
 

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"theseus/signals"
 )
 
@@ -84,7 +82,8 @@ func hasCommands(script []byte) bool {
 	return false
 }
 
-// readEnviron reads what proc(5) calls /proc/pid/environ. The shell's own variables say nothing of the node.
+// readEnviron reads what proc(5) calls /proc/pid/environ. The shell's own variables say nothing of the node, and the agent's mark of
+// what is to end with the shell is none of it.
 func readEnviron(from io.Reader) ([]string, error) {
 	text, err := io.ReadAll(from)
 	if err != nil || len(text) == 0 {
@@ -92,31 +91,25 @@ func readEnviron(from io.Reader) ([]string, error) {
 	}
 	return slices.DeleteFunc(strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00"), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		return name == "_" || name == "SHLVL" || name == "OLDPWD"
+		return name == "_" || name == "SHLVL" || name == "OLDPWD" || name == signals.GuestVariable
 	}), nil
 }
 
 // run runs a program to its end. The error continues a sentence that names it; what it printed is in the log.
 func (h Host) run(ctx context.Context, command signals.Command) error {
-	ctx, cancel := context.WithTimeout(ctx, runTimeout)
-	defer cancel()
 	command.NofileSoft = h.Nofile
-	p, err := h.Init.Start(command)
-	if err != nil {
-		return fmt.Errorf("cannot be run: %w", err)
-	}
-	select {
-	case <-p.Done():
-	case <-ctx.Done():
-		_ = unix.Kill(-p.Pid(), unix.SIGKILL) // the session that it leads, for what it has started may be what hangs
-		p.Exit()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("did not end within %s", runTimeout)
-		}
+	within, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	exit, err := h.Init.Finish(within, command)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
-	}
-	if status := p.Exit().Status(); status != 0 {
-		return fmt.Errorf("ended with status %d: the log has what it printed", status)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("did not end within %s", runTimeout)
+	case err != nil:
+		return fmt.Errorf("cannot be run: %w", err)
+	case exit.Status() != 0:
+		return fmt.Errorf("ended with status %d: the log has what it printed", exit.Status())
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/need"
 )
 
 // TestMain is also the heart of the nodes here, which start this program by that name.
@@ -32,15 +34,9 @@ const patience = 30 * time.Second
 // otp is where the machine's OTP is, and its ERTS's programs.
 func otp(t *testing.T) (root, bin string) {
 	t.Helper()
-	erl, err := exec.LookPath("erl")
-	if err == nil {
-		erl, err = filepath.EvalSymlinks(erl)
-	}
+	erl, err := filepath.EvalSymlinks(need.Tool(t, "erl"))
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("erl is not installed")
-		}
-		t.Skip("erl is not installed")
+		t.Fatal(err)
 	}
 	root = filepath.Dir(filepath.Dir(erl))
 	found, err := filepath.Glob(filepath.Join(root, "erts-*", "bin"))

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/agent/api"
+	"theseus/agent/printable"
 	"theseus/signals"
 )
 
@@ -91,7 +92,6 @@ func (n *Node) Close() {
 const (
 	maxDatagram = 4096                  // bytes, as systemd has it
 	maxFiles    = 253                   // that a datagram can carry (SCM_MAX_FD)
-	maxStatus   = 256                   // bytes of a status
 	pause       = 20 * time.Millisecond // of a reader that meets an error, so that it cannot spin
 )
 
@@ -172,7 +172,7 @@ func (n *Node) hear(datagram string, now time.Time) {
 		case line == watchdog:
 			n.note(func() bool { n.said.Beat = now; return set(&n.silent, false) }, api.Event{Kind: nodeBeats, Message: "the node feeds its watchdog again"})
 		case name == "STATUS":
-			n.note(func() bool { return set(&n.said.Status, clean(value)) }, api.Event{})
+			n.note(func() bool { return set(&n.said.Status, printable.Line(value)) }, api.Event{})
 		}
 	}
 }
@@ -200,17 +200,6 @@ func (n *Node) note(change func() bool, e api.Event) {
 		e.Time = time.Now()
 		n.tell(e)
 	}
-}
-
-// clean is one line of text that any terminal can take.
-func clean(status string) string {
-	status = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, status)
-	return strings.ToValidUTF8(strings.TrimSpace(status[:min(len(status), maxStatus)]), "")
 }
 
 // Said is what the node has said, or nil where it has no socket.

@@ -56,6 +56,13 @@ func (n *Notifier) Record(e api.Event) {
 	n.change(func() string { return n.phase.follow(e) })
 }
 
+// Stir is for what is new to be shown, and no event tells. It never waits.
+func (n *Notifier) Stir() {
+	if n.manager.there() {
+		n.change(func() string { return "" })
+	}
+}
+
 func (n *Notifier) change(message func() string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -117,14 +117,14 @@ func TestAStatusThatChangesAllTheTimeIsToldNowAndThen(t *testing.T) {
 		times := 0
 		for i := range 1000 {
 			a.show(strconv.Itoa(i), 0)
-			a.Record(api.Event{})
+			a.Stir()
 			times += len(a.after(time.Millisecond))
 		}
 		if times < 5 || times > 11 {
 			t.Errorf("it was told %d times in a second", times)
 		}
 		a.show("last", 0)
-		a.Record(api.Event{})
+		a.Stir()
 		if heard := a.after(time.Second); len(heard) != 1 || !strings.HasSuffix(heard[0], "STATUS=last") {
 			t.Errorf("the end of it: %q", heard)
 		}

@@ -13,26 +13,27 @@ import (
 //	module changed, supervisor      {update, M, supervisor}; what it starts in addition is started, what it no longer does, ended
 //	module changed, has a state     {update, M, {advanced, []}} where its code_change may make another one of it
 //	module changed, any other       {load_module, M}: nobody is suspended for it
+//	only compiled anew              {load_module, M}, whatever it is: it does what it did
 //
 // All with soft_purge: a process that still runs the code before the last one is refused, and never killed. A module comes after those changed ones that it calls. The reason says why nothing can be derived; then the way is a restart.
-func derive(old, new app) (instructions []term.Term, reason string) {
+func derive(old, new App) (instructions []term.Term, reason string) {
 	d := derivation{old: old, new: new}
-	for _, m := range new.modules {
-		was, there := old.module(m.name)
+	for _, m := range new.Modules {
+		was, there := old.Module(m.Name)
 		switch {
 		case !there:
-			d.first = append(d.first, call("add_module", term.Atom(m.name)))
-		case was.md5 != m.md5:
+			d.first = append(d.first, call("add_module", term.Atom(m.Name)))
+		case was.MD5 != m.MD5:
 			d.change(was, m)
 		}
 	}
-	for _, m := range old.modules {
-		if _, stays := new.module(m.name); !stays {
+	for _, m := range old.Modules {
+		if _, stays := new.Module(m.Name); !stays {
 			d.remove(m)
 		}
 	}
 	if d.reason != "" {
-		return nil, fmt.Sprintf("%s: %s", new.name, d.reason)
+		return nil, fmt.Sprintf("%s: %s", new.Name, d.reason)
 	}
 	return slices.Concat(d.first, d.changes, d.children, d.last), ""
 }
@@ -40,7 +41,7 @@ func derive(old, new app) (instructions []term.Term, reason string) {
 const soft = term.Atom("soft_purge")
 
 type derivation struct {
-	old, new                       app
+	old, new                       App
 	first, changes, children, last []term.Term
 	reason                         string
 }
@@ -51,81 +52,90 @@ func (d *derivation) refuse(format string, args ...any) {
 	}
 }
 
-func (d *derivation) change(was, m module) {
-	name := term.Atom(m.name)
+func (d *derivation) change(was, m Module) {
 	switch {
-	case m.nif || was.nif:
-		d.refuse("%s has native code, which cannot be loaded beside its older self", m.name)
-	case m.isSupervisor() != was.isSupervisor() || m.keepsState() != was.keepsState():
-		d.refuse("%s has become another kind of process", m.name)
-	case m.isSupervisor():
+	case m.NIF || was.NIF:
+		d.refuse("%s has native code, which cannot be loaded beside its older self", m.Name)
+	case m.IsSupervisor() != was.IsSupervisor() || m.KeepsState() != was.KeepsState():
+		d.refuse("%s has become another kind of process", m.Name)
+	case m.Source != "" && m.Source == was.Source:
+		d.load(m)
+	case m.Name == d.new.Callback && (m.Start == "" || m.Start != was.Start):
+		d.refuse("%s, which starts it, has changed: what it starts now nobody can see", m.Name)
+	case m.IsSupervisor():
 		d.changeSupervisor(was, m)
-	case m.name == d.new.callback:
-		d.refuse("%s, which starts it, has changed: what it starts now nobody can see", m.name)
-	case m.keepsState() && (m.codeChange == "real" || was.codeChange == "real"):
-		d.changes = append(d.changes, call("update", name, term.Tuple{term.Atom("advanced"), term.List{}}, soft, soft, d.calls(m)))
+	case m.KeepsState() && (m.CodeChange == "real" || was.CodeChange == "real"):
+		d.changes = append(d.changes, call("update", term.Atom(m.Name), term.Tuple{term.Atom("advanced"), term.List{}}, soft, soft, d.calls(m)))
+	case m.KeepsState() && m.Start != was.Start:
+		d.refuse("%s begins with another state than it did, and no code_change makes that of the one before", m.Name)
 	default:
-		d.changes = append(d.changes, call("load_module", name, soft, soft, d.calls(m)))
+		d.load(m)
 	}
+}
+
+func (d *derivation) load(m Module) {
+	d.changes = append(d.changes, call("load_module", term.Atom(m.Name), soft, soft, d.calls(m)))
 }
 
 // changeSupervisor has a supervisor take up what it would start now. One that is known under its module's name can also be
 // told to start and to end children.
-func (d *derivation) changeSupervisor(was, m module) {
-	if !was.children.known || !m.children.known {
-		d.refuse("what the supervisor %s starts is not known without its argument", m.name)
+func (d *derivation) changeSupervisor(was, m Module) {
+	if was.Children.Silent || m.Children.Silent {
+		d.refuse("what the supervisor %s starts is not known: its init/1 does not come to an end", m.Name)
 		return
 	}
-	d.changes = append(d.changes, call("update", term.Atom(m.name), term.Atom("supervisor")))
-	for _, c := range m.children.list {
-		before, there := was.children.find(c)
+	if !was.Children.Known || !m.Children.Known {
+		d.refuse("what the supervisor %s starts is not known without its argument", m.Name)
+		return
+	}
+	if m.Children.Once {
+		d.refuse("the supervisor %s cannot begin again in its process, which it does where its code changes", m.Name)
+		return
+	}
+	d.changes = append(d.changes, call("update", term.Atom(m.Name), term.Atom("supervisor")))
+	for _, c := range m.Children.List {
+		before, there := was.Children.Find(c.ID)
 		switch {
 		case !there:
 			d.children = append(d.children, d.supervise("restart_child", was, c))
-		case before.kind != c.kind || before.modules != c.modules:
-			d.refuse("the child %s of %s has become another one", term.Format(c.id), m.name)
+		case before.Kind != c.Kind || before.Modules != c.Modules:
+			d.refuse("the child %s of %s has become another one", term.Format(c.ID), m.Name)
+		case before.Start != c.Start:
+			d.refuse("the child %s of %s is started otherwise, and the one that runs would not be", term.Format(c.ID), m.Name)
 		}
 	}
-	for _, c := range was.children.list {
-		if _, stays := m.children.find(c); !stays {
+	for _, c := range was.Children.List {
+		if _, stays := m.Children.Find(c.ID); !stays {
 			d.children = append(d.children, d.supervise("terminate_child", was, c), d.supervise("delete_child", was, c))
 		}
 	}
 }
 
-func (c children) find(one child) (child, bool) {
-	i := slices.IndexFunc(c.list, func(other child) bool { return term.Format(other.id) == term.Format(one.id) })
-	if i < 0 {
-		return child{}, false
-	}
-	return c.list[i], true
-}
-
 // supervise is a call of a supervisor that runs, which therefore must be known by a name.
-func (d *derivation) supervise(function string, supervisor module, c child) term.Term {
-	if supervisor.registered == "" || supervisor.registered == "undefined" {
-		d.refuse("the supervisor %s starts other children, and is not known by a name", supervisor.name)
+func (d *derivation) supervise(function string, supervisor Module, c Child) term.Term {
+	if supervisor.Registered == "" || supervisor.Registered == "undefined" {
+		d.refuse("the supervisor %s starts other children, and is not known by a name", supervisor.Name)
 	}
-	return call("apply", term.Tuple{term.Atom("supervisor"), term.Atom(function), term.List{term.Atom(supervisor.registered), c.id}})
+	return call("apply", term.Tuple{term.Atom("supervisor"), term.Atom(function), term.List{term.Atom(supervisor.Registered), c.ID}})
 }
 
-func (d *derivation) remove(m module) {
+func (d *derivation) remove(m Module) {
 	switch {
-	case m.nif:
-		d.refuse("%s, which is gone, has native code", m.name)
-	case m.name == d.old.callback:
-		d.refuse("%s, which started it, is gone", m.name)
+	case m.NIF:
+		d.refuse("%s, which is gone, has native code", m.Name)
+	case m.Name == d.old.Callback:
+		d.refuse("%s, which started it, is gone", m.Name)
 	}
-	d.last = append(d.last, call("delete_module", term.Atom(m.name)))
+	d.last = append(d.last, call("delete_module", term.Atom(m.Name)))
 }
 
 // calls are the changed or new modules of the application that a module calls, but for itself.
-func (d *derivation) calls(m module) term.List {
+func (d *derivation) calls(m Module) term.List {
 	called := term.List{}
-	for _, name := range m.imports {
-		is, ours := d.new.module(name)
-		was, there := d.old.module(name)
-		if ours && name != m.name && there && was.md5 != is.md5 && !d.calledBy(is, m) {
+	for _, name := range m.Imports {
+		is, ours := d.new.Module(name)
+		was, there := d.old.Module(name)
+		if ours && name != m.Name && there && was.MD5 != is.MD5 && !d.calledBy(is, m) {
 			called = append(called, term.Atom(name))
 		}
 	}
@@ -133,8 +143,8 @@ func (d *derivation) calls(m module) term.List {
 }
 
 // calledBy keeps two modules that call each other from being made to wait for each other.
-func (d *derivation) calledBy(m, by module) bool {
-	return slices.Contains(m.imports, by.name) && m.name > by.name
+func (d *derivation) calledBy(m, by Module) bool {
+	return slices.Contains(m.Imports, by.Name) && m.Name > by.Name
 }
 
 func call(instruction string, args ...term.Term) term.Term {

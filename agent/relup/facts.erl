@@ -3,11 +3,15 @@
 %% Arguments: a file for the answer, then App=Dir=OldVsn for each application that is asked for, its ebin directory, and the
 %% version that it is compared with; empty: none. The code path must hold the release's own libraries.
 %%
-%% The answer: [{App, CallbackModule, HasAppup, [{Module, Md5, Kinds, CodeChange, Nif, Imports, Children, Name}]}]
+%% The answer: [{App, CallbackModule, HasAppup, HasConfigChange, [{Module, Md5, Kinds, CodeChange, Nif, Imports, Children, Name, Reads, Source, Start}]}]
 %%   Kinds       behaviours, and special where it has system_code_change/4
 %%   CodeChange  none | same | real: whether a state may be another one after it
 %%   Name        the one under which a supervisor registers, or undefined
-%%   Children    none | dynamic | unknown | [{Id, Type, Modules}]
+%%   Children    none | dynamic | once | unknown | {Flags, [{Id, Type, Modules, Start, Rest}]}, of which flags, start and rest are text;
+%%               once: init/1 fails where it runs again
+%%   Reads       keys of applications' environments that it reads when a process of it starts, as far as its debug_info tells
+%%   Source      a digest of what was written, whatever compiled it, or unknown
+%%   Start       the same of what begins a process or an application: init, start/2, and what these reach in the module
 [_, Out | Asked] = init:get_plain_arguments(),
 
 Behaviours = fun(Attributes) ->
@@ -16,8 +20,10 @@ end,
 
 %% The whole of a clause is to give back what it was given.
 IsSame = fun
-    ({clause, _, [_, {var, _, State}, _], [], [{tuple, _, [{atom, _, ok}, {var, _, State}]}]}, 3) -> State =/= '_';
-    ({clause, _, [_, {var, _, State}, {var, _, Data}, _], [], [{tuple, _, [{atom, _, ok}, {var, _, State}, {var, _, Data}]}]}, 4) -> State =/= '_';
+    (code_change, {clause, _, [_, {var, _, State}, _], [], [{tuple, _, [{atom, _, ok}, {var, _, State}]}]}) -> State =/= '_';
+    (code_change, {clause, _, [_, {var, _, State}, {var, _, Data}, _], [], [{tuple, _, [{atom, _, ok}, {var, _, State}, {var, _, Data}]}]}) ->
+        State =/= '_';
+    (system_code_change, {clause, _, [{var, _, State}, _, _, _], [], [{tuple, _, [{atom, _, ok}, {var, _, State}]}]}) -> State =/= '_';
     (_, _) -> false
 end,
 
@@ -28,21 +34,66 @@ Forms = fun(File) ->
     end
 end,
 
-CodeChange = fun(File, Exports) ->
-    case [Arity || {code_change, Arity} <- Exports, Arity =:= 3 orelse Arity =:= 4] of
+Hex = fun(Binary) -> lists:flatten([io_lib:format("~2.16.0b", [B]) || <<B>> <= Binary]) end,
+
+%% Functions and records of a module, by what names them there. A type says nothing of what is done.
+PartsOf = fun(File) ->
+    Untyped = fun({typed_record_field, Field, _}) -> Field; (Field) -> Field end,
+    maps:from_list(lists:append([case Form of
+        {function, _, Name, Arity, _} -> [{{Name, Arity}, Form}];
+        {attribute, A, record, {Name, Fields}} -> [{{record, Name}, {attribute, A, record, {Name, [Untyped(F) || F <- Fields]}}}];
+        _ -> []
+    end || Form <- Forms(File)]))
+end,
+
+%% Printed, they have no positions any more; erl_parse:map_anno/2 leaves some.
+Digest = fun([]) -> unknown;
+    (Parts) -> Hex(erlang:md5(unicode:characters_to_binary(lists:sort([lists:flatten(erl_pp:form(Part)) || Part <- Parts]))))
+end,
+
+%% What a part of a module uses of it. Calls of other modules may be taken for its own: then more is compared.
+Uses = fun Uses({call, _, {atom, _, Name}, Args}) -> [{Name, length(Args)} | Uses(Args)];
+    Uses({call, _, {remote, _, _, {atom, _, Name}}, Args}) -> [{Name, length(Args)} | Uses(Args)];
+    Uses({'fun', _, {function, Name, Arity}}) -> [{Name, Arity}];
+    Uses({record, _, Name, Fields}) -> [{record, Name} | Uses(Fields)];
+    Uses(Tuple) when is_tuple(Tuple) -> Uses(tuple_to_list(Tuple));
+    Uses([Head | Tail]) -> Uses(Head) ++ Uses(Tail);
+    Uses(_) -> []
+end,
+
+Reached = fun Reached([], _, Found) -> maps:values(Found);
+    Reached([Key | Keys], Parts, Found) ->
+        case Parts of
+            #{Key := Part} when not is_map_key(Key, Found) -> Reached(Uses(Part) ++ Keys, Parts, Found#{Key => Part});
+            #{} -> Reached(Keys, Parts, Found)
+        end
+end,
+
+CodeChange = fun(Parts, Exports) ->
+    case [Key || Key <- [{code_change, 3}, {code_change, 4}, {system_code_change, 4}], lists:member(Key, Exports)] of
         [] -> none;
-        [Arity | _] ->
-            Clauses = lists:append([Cs || {function, _, code_change, A, Cs} <- Forms(File), A =:= Arity]),
-            case Clauses =/= [] andalso lists:all(fun(C) -> IsSame(C, Arity) end, Clauses) of
+        Keys ->
+            Clauses = [{Name, C} || {Name, _} = Key <- Keys, {function, _, _, _, Cs} <- [maps:get(Key, Parts, none)], C <- Cs],
+            case Clauses =/= [] andalso lists:all(fun({Name, C}) -> IsSame(Name, C) end, Clauses) of
                 true -> same;
                 false -> real
             end
     end
 end,
 
+Written = fun(Term) -> lists:flatten(io_lib:format("~0tp", [Term])) end,
+
 Spec = fun
-    (#{id := Id} = S) -> {Id, maps:get(type, S, worker), maps:get(modules, S, [])};
-    ({Id, _, _, _, Type, Modules}) -> {Id, Type, Modules}
+    (#{id := Id, start := Start} = S) ->
+        Type = maps:get(type, S, worker),
+        Shutdown = maps:get(shutdown, S, case Type of worker -> 5000; supervisor -> infinity end),
+        {Id, Type, maps:get(modules, S, [element(1, Start)]), Written(Start), Written({maps:get(restart, S, permanent), Shutdown})};
+    ({Id, Start, Restart, Shutdown, Type, Modules}) -> {Id, Type, Modules, Written(Start), Written({Restart, Shutdown})}
+end,
+
+Flags = fun
+    (#{} = F) -> {maps:get(strategy, F, one_for_one), maps:get(intensity, F, 1), maps:get(period, F, 5)};
+    ({Strategy, Intensity, Period}) -> {Strategy, Intensity, Period}
 end,
 
 Names = fun Names({tuple, _, [{atom, _, Key}, {atom, _, Name}]}) when Key =:= local; Key =:= name -> [Name];
@@ -58,30 +109,68 @@ Registered = fun(File) ->
     end
 end,
 
+%% The environment's keys in an expression, and the functions of the same module that it calls.
+Visits = fun Visits({call, _, {remote, _, {atom, _, Where}, {atom, _, get_env}}, [{atom, _, Key}]}) when Where =:= application -> {[Key], []};
+    Visits({call, _, {remote, _, {atom, _, Where}, {atom, _, How}}, [_, {atom, _, Key} | Rest]}) when
+            Where =:= application andalso How =:= get_env;
+            Where =:= 'Elixir.Application' andalso (How =:= get_env orelse How =:= fetch_env orelse How =:= 'fetch_env!') ->
+        {Keys, Calls} = Visits(Rest),
+        {[Key | Keys], Calls};
+    Visits({call, _, {atom, _, Function}, Args}) ->
+        {Keys, Calls} = Visits(Args),
+        {Keys, [{Function, length(Args)} | Calls]};
+    Visits(Tuple) when is_tuple(Tuple) -> Visits(tuple_to_list(Tuple));
+    Visits([Head | Tail]) ->
+        {Keys, Calls} = Visits(Head),
+        {More, Others} = Visits(Tail),
+        {Keys ++ More, Calls ++ Others};
+    Visits(_) -> {[], []}
+end,
+
+%% What is called at a start of a process, and by that in turn.
+Starts = fun({init, 1}) -> true; ({start, 2}) -> true; ({start_link, _}) -> true; (_) -> false end,
+
+Reads = fun(File) ->
+    Bodies = maps:from_list([{{F, A}, Visits(Clauses)} || {function, _, F, A, Clauses} <- Forms(File)]),
+    Follow = fun Follow([], _, Keys) -> lists:usort(Keys);
+        Follow([Function | Others], Seen, Keys) ->
+            case {lists:member(Function, Seen), Bodies} of
+                {false, #{Function := {These, Calls}}} -> Follow(Calls ++ Others, [Function | Seen], These ++ Keys);
+                _ -> Follow(Others, Seen, Keys)
+            end
+    end,
+    Follow([Function || Function <- maps:keys(Bodies), Starts(Function)], [], [])
+end,
+
 IsDynamic = fun
     (#{strategy := Strategy}) -> Strategy =:= simple_one_for_one;
     (#{}) -> false;
     (Flags) -> element(1, Flags) =:= simple_one_for_one
 end,
 
-%% A supervisor is asked as it would be at its start. One that wants another argument, or more than code, does not say.
+%% A supervisor is asked as it would be at its start, and once more, as it is when its code changes (supervisor:code_change/3). One that
+%% wants another argument, or more than code, does not say; one that waits for something is silent.
 Children = fun(Module) ->
     Self = self(),
     {Pid, Ref} = spawn_monitor(fun() ->
-        {ok, {Flags, Specs}} = Module:init([]),
-        Self ! {self(), case IsDynamic(Flags) of true -> dynamic; false -> [Spec(S) || S <- Specs] end}
+        {ok, {How, Specs}} = Module:init([]),
+        Self ! {self(), case {catch Module:init([]), IsDynamic(How)} of
+            {{ok, _}, true} -> dynamic;
+            {{ok, _}, false} -> {Written(Flags(How)), [Spec(S) || S <- Specs]};
+            {_, _} -> once
+        end}
     end),
     Answer = receive
-        {Pid, List} -> List;
+        {Pid, Said} -> Said;
         {'DOWN', Ref, process, Pid, _} -> unknown
-    after 5000 -> unknown
+    after 5000 -> silent
     end,
     erlang:demonitor(Ref, [flush]),
     exit(Pid, kill),
     Answer
 end,
 
-Module = fun(File) ->
+Module = fun(File, Begins) ->
     {ok, {Name, [{attributes, Attributes}, {exports, Exports}, {imports, Imports}]}} =
         beam_lib:chunks(File, [attributes, exports, imports]),
     {ok, {Name, Md5}} = beam_lib:md5(File),
@@ -91,9 +180,12 @@ Module = fun(File) ->
         true -> {Children(Name), Registered(File)};
         false -> {none, undefined}
     end,
-    {Name, lists:flatten([io_lib:format("~2.16.0b", [B]) || <<B>> <= Md5]), Kinds, CodeChange(File, Exports),
+    Parts = PartsOf(File),
+    Inits = [Key || {init, Arity} = Key <- maps:keys(Parts), is_integer(Arity)],
+    {Name, Hex(Md5), Kinds, CodeChange(Parts, Exports),
      lists:member({erlang, load_nif, 2}, Imports),
-     lists:usort([M || {M, _, _} <- Imports]), Below, As}
+     lists:usort([M || {M, _, _} <- Imports]), Below, As, Reads(File),
+     Digest(maps:values(Parts)), Digest(Reached(Inits ++ Begins, Parts, #{}))}
 end,
 
 HasAppup = fun(_, _, []) -> false;
@@ -112,11 +204,25 @@ Callback = fun(Dir, App) ->
     end
 end,
 
+Hears = fun(Dir, Starter) ->
+    case beam_lib:chunks(filename:join(Dir, atom_to_list(Starter) ++ ".beam"), [exports]) of
+        {ok, {_, [{exports, List}]}} -> lists:member({config_change, 3}, List);
+        _ -> false
+    end
+end,
+
 Application = fun(Text) ->
     [Name, Dir, Old] = string:split(Text, "=", all),
     App = list_to_atom(Name),
     Beams = lists:sort(filelib:wildcard(filename:join(Dir, "*.beam"))),
-    {App, Callback(Dir, App), HasAppup(Dir, App, Old), [Module(F) || F <- Beams]}
+    Starter = Callback(Dir, App),
+    Begins = fun(File) ->
+        case filename:basename(File, ".beam") =:= atom_to_list(Starter) of
+            true -> [{start, 2}, {start_phase, 3}];
+            false -> []
+        end
+    end,
+    {App, Starter, HasAppup(Dir, App, Old), Hears(Dir, Starter), [Module(F, Begins(F)) || F <- Beams]}
 end,
 
 Text = io_lib:format("~0tp.~n", [[Application(A) || A <- Asked]]),

@@ -34,11 +34,7 @@ func (m modules) without(name string) modules {
 // image is the OTP of this machine.
 func image(t *testing.T) volume.Image {
 	t.Helper()
-	erl, err := exec.LookPath("erl")
-	if err != nil {
-		need.Missing(t, "erl")
-	}
-	found, err := volume.DetectImage(erl)
+	found, err := volume.DetectImage(need.Tool(t, "erl"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"theseus/signals"
 	"theseus/volume"
 )
 
@@ -32,27 +33,26 @@ func describe(r volume.Release, relFile string, dir func(volume.Lib) string) Rel
 
 // Derive makes the relup from a release on the volume to one that is staged. dir is an empty directory, which is left to the
 // caller.
-func Derive(ctx context.Context, v *volume.Volume, image volume.Image, start Starter, dir string, from volume.Release, to *volume.Staged) (Made, error) {
+func Derive(ctx context.Context, v *volume.Volume, image volume.Image, init *signals.Init, dir string, from volume.Release, to *volume.Staged) (Made, error) {
 	if from.ERTS != to.Release.ERTS {
 		return Made{}, &UnderivableError{[]string{fmt.Sprintf("it needs ERTS %s, and %s runs", to.Release.ERTS, from.ERTS)}}
 	}
-	vm, err := vmOf(v, image, from)
+	vm, err := VMOf(v, image, from, init, dir)
 	if err != nil {
 		return Made{}, err
 	}
-	vm.Start, vm.Scratch = start, dir
 	return Make(ctx, vm, On(v, from), Staged(to, image))
 }
 
-// vmOf finds the emulator that can read a release: the release's own ERTS, or the image's. It needs a boot script without
-// applications, which relx and mix put into a release, and every OTP has.
-func vmOf(v *volume.Volume, image volume.Image, r volume.Release) (VM, error) {
+// VMOf finds the emulator that can read a release: the release's own ERTS, or the image's. It needs a boot script without
+// applications, which relx and mix put into a release, and every OTP has. scratch is an empty directory, which is left to the caller.
+func VMOf(v *volume.Volume, image volume.Image, r volume.Release, init *signals.Init, scratch string) (VM, error) {
 	erlexec := v.Path("erts-"+r.ERTS, "bin", "erlexec")
 	for _, dir := range []string{v.ReleaseDir(r.Version), filepath.Join(image.OTPRoot, "bin")} {
 		for _, boot := range []string{"no_dot_erlang", "start_clean"} {
 			script := filepath.Join(dir, boot)
 			if _, err := os.Stat(script + ".boot"); err == nil && filepath.IsAbs(script) {
-				return VM{Erlexec: erlexec, Root: v.Root(), Boot: script}, nil
+				return VM{Erlexec: erlexec, Root: v.Root(), Boot: script, Init: init, Scratch: scratch}, nil
 			}
 		}
 	}
@@ -61,7 +61,7 @@ func vmOf(v *volume.Volume, image volume.Image, r volume.Release) (VM, error) {
 
 // Packages unpacks two packages into a directory of their own, as a volume would have them, and makes the relup from the one
 // to the other.
-func Packages(ctx context.Context, dir string, image volume.Image, start Starter, files [2]string) (made Made, err error) {
+func Packages(ctx context.Context, dir string, image volume.Image, init *signals.Init, files [2]string) (made Made, err error) {
 	v, err := volume.Open(filepath.Join(dir, "volume"))
 	if err != nil {
 		return Made{}, err
@@ -76,12 +76,12 @@ func Packages(ctx context.Context, dir string, image volume.Image, start Starter
 	if releases[0].Version == releases[1].Version {
 		return Made{}, fmt.Errorf("both packages hold %s %s", releases[0].Name, releases[0].Version)
 	}
-	vm, err := vmOf(v, image, releases[1])
-	if err != nil {
+	scratch := filepath.Join(dir, "scratch")
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return Made{}, err
 	}
-	vm.Start, vm.Scratch = start, filepath.Join(dir, "scratch")
-	if err := os.MkdirAll(vm.Scratch, 0o700); err != nil {
+	vm, err := VMOf(v, image, releases[1], init, scratch)
+	if err != nil {
 		return Made{}, err
 	}
 	return Make(ctx, vm, On(v, releases[0]), On(v, releases[1]))

@@ -8,14 +8,11 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"theseus/rpc/term"
 	"theseus/signals"
@@ -40,15 +37,14 @@ type VM struct {
 	Erlexec string // of an ERTS
 	Root    string // that has lib/ and bin/, ROOTDIR
 	Boot    string // without its suffix; as small as there is
-	Start   Starter
+	Init    *signals.Init
 	Scratch string // an empty directory, for what is left to the caller to remove
 }
 
 // runTimeout is for one look at the modules of a release, or one relup.
 const runTimeout = 2 * time.Minute
 
-// Starter starts a process, as the one door does (signals.Init.Start).
-type Starter func(signals.Command) (*signals.Process, error)
+const maxSaid = 1 << 20 // bytes, beyond which an emulator is ended
 
 // Made is a relup, and how it came about.
 type Made struct {
@@ -67,15 +63,14 @@ func (e *UnderivableError) Error() string {
 // Make makes the relup from old to new. The way back is not derived: it would have to know how the older code takes a state
 // of the newer one.
 func Make(ctx context.Context, vm VM, old, new Release) (Made, error) {
-	changed := changedApps(old, new)
-	before, after, err := vm.compare(ctx, old, new, changed)
+	before, after, err := Compare(ctx, vm, old, new)
 	if err != nil {
 		return Made{}, err
 	}
 	made := Made{Derived: map[string]string{}}
 	var reasons []string
-	for _, name := range changed {
-		if after[name].appup {
+	for _, name := range changedApps(old, new) {
+		if after[name].Appup {
 			continue
 		}
 		instructions, reason := derive(before[name], after[name])
@@ -112,16 +107,28 @@ func appup(from, to string, instructions []term.Term) string {
 	return fmt.Sprintf("{%s,\n [{%s, [\n%s\n ]}],\n []}.\n", term.Format(term.String(to)), term.Format(term.String(from)), strings.Join(lines, ",\n"))
 }
 
-// compare learns of both releases what is known of the applications that change. Each is asked with its own code.
-func (vm VM) compare(ctx context.Context, old, new Release, changed []string) (before, after map[string]app, err error) {
-	before, err = vm.facts(ctx, old, changed, nil)
+// Compare learns of both releases what is known of the applications that differ: those that change, and those that only one of them
+// has; and of others that are named. Each release is asked with its own code.
+func Compare(ctx context.Context, vm VM, old, new Release, others ...string) (before, after map[string]App, err error) {
+	before, err = vm.facts(ctx, old, old.apart(new, others), nil)
 	if err == nil {
-		after, err = vm.facts(ctx, new, changed, old.Versions)
+		after, err = vm.facts(ctx, new, new.apart(old, others), old.Versions)
 	}
 	return before, after, err
 }
 
-func (vm VM) facts(ctx context.Context, r Release, apps []string, from map[string]string) (map[string]app, error) {
+// apart are the applications of which the other release does not have this version, and those of the named ones that there are.
+func (r Release) apart(other Release, named []string) (names []string) {
+	for name, version := range r.Versions {
+		if other.Versions[name] != version || slices.Contains(named, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (vm VM) facts(ctx context.Context, r Release, apps []string, from map[string]string) (map[string]App, error) {
 	out := filepath.Join(vm.Scratch, "facts-"+r.Version)
 	args := []string{out}
 	for _, name := range apps {
@@ -172,7 +179,7 @@ func (vm VM) make(ctx context.Context, old, new Release, derived map[string]stri
 	}
 	relup, err = os.ReadFile(out)
 	if err != nil {
-		return nil, nil, fmt.Errorf("systools cannot make a relup from %s to %s: %s", old.Version, new.Version, said)
+		return nil, nil, &UnderivableError{[]string{fmt.Sprintf("systools makes none from %s to %s: %s", old.Version, new.Version, strings.TrimPrefix(said, "error: "))}}
 	}
 	for line := range strings.Lines(said) {
 		if text, is := strings.CutPrefix(strings.TrimSpace(line), "warning: "); is {
@@ -203,32 +210,22 @@ func (vm VM) run(ctx context.Context, name, script string, path, args []string) 
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return "", err
 	}
-	output, err := os.CreateTemp(vm.Scratch, "said-")
-	if err != nil {
-		return "", err
-	}
-	defer output.Close()
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	process, err := vm.Start(vm.command(file, path, args, output))
-	if err != nil {
-		return "", err
-	}
-	select {
-	case <-process.Done():
-	case <-ctx.Done():
-		err := errors.Join(ctx.Err(), process.Signal(unix.SIGKILL))
-		process.Exit()
+	text, exit, err := vm.Init.Output(ctx, vm.command(file, path, args), maxSaid)
+	said = strings.TrimSpace(string(text))
+	switch {
+	case errors.Is(err, signals.ErrTooMuch):
+		return "", fmt.Errorf("the emulator prints more than %d bytes", maxSaid)
+	case err != nil && ctx.Err() != nil:
 		return "", fmt.Errorf("the emulator did not end: %w", err)
+	case err == nil && exit.Status() != 0:
+		return "", fmt.Errorf("the emulator ended with %s: %s", exit, said)
 	}
-	text, err := readAgain(output)
-	if exit := process.Exit(); exit.Status() != 0 {
-		return "", fmt.Errorf("the emulator ended with %s: %s", exit, text)
-	}
-	return text, err
+	return said, err
 }
 
-func (vm VM) command(script string, path, args []string, output *os.File) signals.Command {
+func (vm VM) command(script string, path, args []string) signals.Command {
 	const evaluate = `case catch file:script(hd(init:get_plain_arguments())) of {ok, _} -> halt(0); E -> io:format("~0tp~n", [E]), halt(1) end.`
 	lib := filepath.Join(vm.Root, "lib")
 	argv := []string{
@@ -240,18 +237,10 @@ func (vm VM) command(script string, path, args []string, output *os.File) signal
 	}
 	argv = append(argv, "-eval", evaluate, "-extra")
 	return signals.Command{
-		Path: vm.Erlexec, Args: append(append(argv, script), args...), Dir: vm.Scratch, Stdout: output, Stderr: output,
+		Path: vm.Erlexec, Args: append(append(argv, script), args...), Dir: vm.Scratch, OneOutput: true,
 		Env: []string{
 			"ROOTDIR=" + vm.Root, "BINDIR=" + filepath.Dir(vm.Erlexec), "EMU=beam", "PROGNAME=erl", "HOME=" + vm.Scratch,
 			"PATH=" + filepath.Dir(vm.Erlexec) + ":/usr/bin:/bin", "ERL_CRASH_DUMP_SECONDS=0",
 		},
 	}
-}
-
-func readAgain(f *os.File) (string, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
-	return strings.TrimSpace(string(text)), err
 }

@@ -1,6 +1,7 @@
 package relup
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -22,7 +23,9 @@ const (
 	library = `-module(library). -export([f/0]). f() -> 1.`
 	caller  = `-module(caller). -export([g/0]). g() -> library:f().`
 	starter = `-module(starter). -behaviour(application). -export([start/2, stop/1]). start(_, _) -> top:start_link(). stop(_) -> ok.`
-	native  = `-module(native). -export([h/0]). -on_load(load/0). load() -> erlang:load_nif("x", 0), ok. h() -> 1.`
+	loop    = `-module(loop). -export([init/1, f/0, system_code_change/4]).
+		init(_) -> receive stop -> ok end. f() -> 1. system_code_change(State, _, _, _) -> {ok, State}.`
+	native = `-module(native). -export([h/0]). -on_load(load/0). load() -> erlang:load_nif("x", 0), ok. h() -> 1.`
 )
 
 // with is a module whose text has changed.
@@ -36,14 +39,17 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 		old, new modules
 		want     string // the instructions
 	}{
-		"nothing":              {base, base, ``},
-		"a library":            {base, base.with("library", with(library, "1", "2")), `{load_module,library,soft_purge,soft_purge,[]}`},
-		"a library and caller": {base, base.with("library", with(library, "1", "2")).with("caller", with(caller, "f()", "f() + 1")), `{load_module,caller,soft_purge,soft_purge,[library]},{load_module,library,soft_purge,soft_purge,[]}`},
-		"a new one":            {base, base.with("more", with(library, "library", "more")), `{add_module,more}`},
-		"one less":             {base, base.without("caller"), `{delete_module,caller}`},
-		"a state":              {base, base.with("server", server+changes), `{update,server,{advanced,[]},soft_purge,soft_purge,[]}`},
-		"no state":             {base, base.with("server", with(server, "{ok, 0}", "{ok, 1}")), `{load_module,server,soft_purge,soft_purge,[]}`},
-		"no state to migrate":  {base.with("server", server+same), base.with("server", with(server, "{ok, 0}", "{ok, 1}")+same), `{load_module,server,soft_purge,soft_purge,[]}`},
+		"nothing":                       {base, base, ``},
+		"a library":                     {base, base.with("library", with(library, "1", "2")), `{load_module,library,soft_purge,soft_purge,[]}`},
+		"a library and caller":          {base, base.with("library", with(library, "1", "2")).with("caller", with(caller, "f()", "f() + 1")), `{load_module,caller,soft_purge,soft_purge,[library]},{load_module,library,soft_purge,soft_purge,[]}`},
+		"a new one":                     {base, base.with("more", with(library, "library", "more")), `{add_module,more}`},
+		"one less":                      {base, base.without("caller"), `{delete_module,caller}`},
+		"a state":                       {base, base.with("server", server+changes), `{update,server,{advanced,[]},soft_purge,soft_purge,[]}`},
+		"no state":                      {base, base.with("server", with(server, "{reply, S, S}", "{reply, {is, S}, S}")), `{load_module,server,soft_purge,soft_purge,[]}`},
+		"no state to migrate":           {base.with("server", server+same), base.with("server", with(server, "{noreply, S}", "{noreply, S, 9}")+same), `{load_module,server,soft_purge,soft_purge,[]}`},
+		"a special process":             {base.with("loop", loop), base.with("loop", with(loop, "f() -> 1", "f() -> 2")), `{load_module,loop,soft_purge,soft_purge,[]}`},
+		"its state":                     {base.with("loop", loop), base.with("loop", with(loop, "{ok, State}", "{ok, {State, new}}")), `{update,loop,{advanced,[]},soft_purge,soft_purge,[]}`},
+		"how an application is stopped": {base, base.with("starter", with(starter, "stop(_) -> ok", "stop(_) -> done")), `{load_module,starter,soft_purge,soft_purge,[]}`},
 		"a new child": {
 			base, base.with("top", sup(", #{id => other, start => {server, start_link, []}}")),
 			`{update,top,supervisor},{apply,{supervisor,restart_child,[top,other]}}`,
@@ -80,8 +86,12 @@ func TestWhatCannotBeDerivedSafelySaysWhy(t *testing.T) {
 		"native code":      {base.with("native", with(native, "h() -> 1", "h() -> 2")), "native has native code"},
 		"native code gone": {base.without("native"), "native, which is gone, has native code"},
 		"another kind":     {base.with("server", library2("server")), "server has become another kind of process"},
-		"the start":        {base.with("starter", with(starter, "stop(_) -> ok", "stop(_) -> done")), "starter, which starts it, has changed"},
+		"the start":        {base.with("starter", with(starter, "-> top:start_link()", "-> application:set_env(app, x, 1), top:start_link()")), "starter, which starts it, has changed"},
+		"another state":    {base.with("server", with(server, "{ok, 0}", "{ok, #{}}")+same), "server begins with another state than it did"},
+		"begun but once":   {base.with("top", with(sup(""), "init([]) -> ", "init([]) -> ets:new(top, [named_table]), ")), "the supervisor top cannot begin again in its process"},
 		"another child":    {base.with("top", with(sup(""), "=> {server, start_link, []}", "=> {server, start_link, []}, type => supervisor")), "the child server of top has become another one"},
+		"another start":    {base.with("top", with(sup(""), "{server, start_link, []}", "{server, start_link, [5]}")), "the child server of top is started otherwise"},
+		"begun in vain":    {base.with("top", with(sup(""), "init([]) -> ", "init([]) -> receive go -> ok end, ")), "what the supervisor top starts is not known: its init/1 does not come to an end"},
 		"an argument":      {base.with("top", with(sup(""), "init([])", "init({only, this})")), "what the supervisor top starts is not known without its argument"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +110,16 @@ func TestASupervisorThatIsNotKnownByANameIsToldNothing(t *testing.T) {
 	old := modules{"server": server, "top": nameless(sup(""))}
 	_, err := make2(t, old, old.with("top", nameless(sup(", #{id => other, start => {server, start_link, []}}"))))
 	if err == nil || !strings.Contains(err.Error(), "starts other children, and is not known by a name") {
+		t.Error(err)
+	}
+}
+
+func TestWhatSystoolsMakesNoRelupOfSaysWhy(t *testing.T) {
+	old, new := modules{"library": library}, modules{"library": with(library, "1", "2")}
+	new["app.appup"] = `{"2",[{"1",[{load_module, not_there}]}],[]}.`
+	_, err := make2(t, old, new)
+	var none *UnderivableError
+	if !errors.As(err, &none) || !strings.Contains(err.Error(), "not_there") {
 		t.Error(err)
 	}
 }
@@ -129,11 +149,45 @@ func TestAnAppupForAnotherVersionIsNone(t *testing.T) {
 // make2 makes the relup from 1.0.0 to 2.0.0, of an application in the versions 1 and 2.
 func make2(t *testing.T, old, new modules) (Made, error) {
 	t.Helper()
+	return makeIn(t.Context(), t, t.TempDir(), old, new)
+}
+
+func makeIn(ctx context.Context, t *testing.T, dir string, old, new modules) (Made, error) {
+	t.Helper()
 	otp := image(t)
 	init, err := signals.New(slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	packages := [2]string{pack(t, otp, "1", old), pack(t, otp, "2", new)}
-	return Packages(t.Context(), t.TempDir(), otp, init.Start, packages)
+	return Packages(ctx, dir, otp, init, packages)
+}
+
+// A record that the process begins with decides, not one that its file only mentions.
+func TestARecordOfTheStateIsTheState(t *testing.T) {
+	const text = `-module(server). -behaviour(gen_server). -compile([export_all, nowarn_export_all]). -record(state, {a = 0}). -record(other, {b}).
+		init([]) -> {ok, new()}. new() -> #state{}. handle_call(_, _, S) -> {reply, #other{}, S}. handle_cast(_, S) -> {noreply, S}.`
+	old := modules{"server": text}
+	if _, err := make2(t, old, old.with("server", with(text, "a = 0", "a = 0, c"))); err == nil || !strings.Contains(err.Error(), "server begins with another state") {
+		t.Error(err)
+	}
+	if _, err := make2(t, old, old.with("server", with(text, "{b}", "{b, d}"))); err != nil {
+		t.Error(err)
+	}
+}
+
+// Another compiler makes other code of the same text, as other options do.
+func TestWhatWasOnlyCompiledAnewIsLoadedWhateverItIs(t *testing.T) {
+	old := modules{"server": server, "top": with(sup(""), "init([]) -> ", "init([]) -> ets:new(top, [named_table]), "), "starter": starter}
+	anew := modules{}
+	for name, text := range old {
+		anew[name] = with(text, "-module("+name+").", "-module("+name+").\n\n\n -compile([no_line_info]).")
+	}
+	made, err := make2(t, old, anew)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if appup := made.Derived["app"]; strings.Count(appup, "{load_module,") != len(old) {
+		t.Errorf("the appup is\n%s", appup)
+	}
 }

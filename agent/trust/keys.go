@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"aead.dev/minisign"
+
+	"theseus/agent/etc"
 )
 
 const (
@@ -28,7 +29,7 @@ func (p Policy) load() ([]minisign.PublicKey, error) {
 	for _, file := range files {
 		key, err := p.loadKey(file)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the key %s: %w", file, err)
+			return nil, fmt.Errorf("cannot read a key: %w", err)
 		}
 		if !slices.ContainsFunc(keys, func(k minisign.PublicKey) bool { return k.Equal(key) }) {
 			keys = append(keys, key)
@@ -75,55 +76,36 @@ func keyFiles(path string) ([]string, error) {
 
 func (p Policy) loadKey(path string) (minisign.PublicKey, error) {
 	var key minisign.PublicKey
-	place, err := filepath.EvalSymlinks(path) // a mounted secret is a link
-	if err != nil {
+	text, err := etc.Text(path, p.Volume)
+	switch {
+	case err != nil:
 		return key, err
-	}
-	if p.Volume != "" && isBelow(p.Volume, place) {
-		return key, fmt.Errorf("it is on the volume, where the node could change it")
-	}
-	text, err := readLimited(place, keyBytes)
-	if err != nil {
-		return key, err
+	case len(text) > keyBytes:
+		return key, fmt.Errorf("%s has more than %d bytes", path, keyBytes)
 	}
 	if err := key.UnmarshalText(text); err != nil {
-		return key, errors.New(strings.TrimPrefix(err.Error(), "minisign: "))
+		return key, fmt.Errorf("%s is none: %s", path, strings.TrimPrefix(err.Error(), "minisign: "))
 	}
 	return key, nil
 }
 
-// isBelow compares places, after all links.
-func isBelow(dir, path string) bool {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
-	name, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(name)
-}
-
-// readLimited reads a file that is small, or is not what it should be.
-func readLimited(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+// ReadSignature reads the file of a signature, which may be anybody's.
+func ReadSignature(path string) (string, error) {
+	file, err := etc.Open(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("it has more than %d bytes", limit)
+	defer file.Close()
+	text, err := ReadSignatureFrom(file)
+	if err == nil && len(text) > signatureBytes {
+		err = fmt.Errorf("%s has more than %d bytes", path, signatureBytes)
 	}
 	return text, err
 }
 
-// ReadSignature reads the file of a signature.
-func ReadSignature(path string) (string, error) {
-	text, err := readLimited(path, signatureBytes)
+// ReadSignatureFrom reads the text of a signature from wherever it comes: no more than one can have, and a byte, which
+// makes it one that nobody takes.
+func ReadSignatureFrom(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, signatureBytes+1))
 	return string(text), err
 }

@@ -69,19 +69,25 @@ func TestWhatMinisignSignsIsTrusted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	team := filepath.Join(t.TempDir(), "team.pub")
+	key, err := os.ReadFile("testdata/team.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, team, string(key)) // which nobody else may write, whatever a checkout made of it
 	for file, comment := range map[string]string{"hashed": "demo 1.1.0", "legacy": "demo 1.1.0, the old way"} {
 		text, err := ReadSignature("testdata/" + file + Suffix)
 		if err != nil {
 			t.Fatal(err)
 		}
-		signer, err := check(Policy{Keys: "testdata/team.pub"}, content, text)
+		signer, err := check(Policy{Keys: team}, content, text)
 		if err != nil || signer.Comment != comment || len(signer.Key) != 16 {
 			t.Errorf("%s: %+v, %v", file, signer, err)
 		}
 		for n := range content {
 			changed := bytes.Clone(content)
 			changed[n] ^= 1
-			_, err := check(Policy{Keys: "testdata/team.pub"}, changed, text)
+			_, err := check(Policy{Keys: team}, changed, text)
 			distrusted(t, err, BadSignature, "is not what key")
 		}
 	}
@@ -205,14 +211,20 @@ func TestKeysThatCannotBeUsedAreNamedAndNothingIsTrusted(t *testing.T) {
 	if err := os.Symlink(filepath.Join(onVolume, "node.pub"), filepath.Join(linked, "image.pub")); err != nil {
 		t.Fatal(err)
 	}
+	open := filepath.Join(t.TempDir(), "open.pub")
+	write(t, open, string(good.Public))
+	if err := os.Chmod(open, 0o664); err != nil {
+		t.Fatal(err)
+	}
 	for path, words := range map[string]string{
 		dir + "/nothing.pub":             "no such file",
 		empty:                            "holds no *.pub",
 		filepath.Join(broken, "big.pub"): "more than 4096 bytes",
-		broken:                           "cannot read the key",
-		onVolume:                         "it is on the volume",
-		linked:                           "it is on the volume",
-		"/dev/zero":                      "it is no file",
+		broken:                           "cannot read a key",
+		onVolume:                         "node.pub is on the volume, which the node can write",
+		linked:                           "image.pub is on the volume, which the node can write",
+		"/dev/zero":                      "/dev/zero is no regular file",
+		open:                             "by everybody (mode 0664); chmod go-w " + open + " mends it",
 	} {
 		p := Policy{Keys: path, Volume: onVolume}
 		_, err := check(p, content, good.Sign(content, "x"))

@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/gate"
+	"theseus/agent/relup"
 	"theseus/volume"
 )
 
@@ -23,6 +26,7 @@ type attempt struct {
 	id, kind string
 	started  time.Time
 	settle   time.Duration
+	settled  bool          // the request says how long
 	within   time.Duration // for a person to commit it; 0: it does so by itself
 	label    string        // what the user called the package or the release
 	on       func(api.Event)
@@ -30,6 +34,7 @@ type attempt struct {
 	decided chan decision // has room for the one that there is
 	rests   chan struct{} // closed when it waits for that
 	over    chan struct{} // closed when all is done
+	heeds   bool          // whether somebody may decide; the engine's lock guards it
 
 	mu             sync.Mutex // guards what describe reads
 	state          State
@@ -43,16 +48,19 @@ type attempt struct {
 	mayRestart     bool           // where there is no way in service
 	mayGoDown      bool           // to an older version
 	mayDerive      bool           // the relup that the package lacks
-	derived        []byte         // that relup
-	placed         bool           // it was put where release_handler looks
-	displaced      []byte         // what was there before: one that was made for another way
+	made           *relup.Made    // the relup that was derived
 	node           Incarnation
-	passed         []hop    // what is behind it of the way
-	leaping        bool     // nobody knows yet what became of the hop that follows
-	unpackedByUs   bool     // the release was published by this attempt
-	registered     []string // release_handler learned of them from this attempt
+	gates          gate.Set
+	since          *gate.Vitals // of the node when its installation began
+	counting       Incarnation  // that node
+	passed         []hop        // what is behind it of the way
+	leaping        bool         // nobody knows yet what became of the hop that follows
+	unpackedByUs   bool         // the release was published by this attempt
+	registered     []string     // release_handler learned of them from this attempt
 	operationBegun bool
 	restarted      bool
+	before         []api.Difference // that the node had from its release before anything was installed
+	told           []api.Difference
 	warnings       []string
 }
 
@@ -72,7 +80,7 @@ func newAttempt(e *Engine, kind string, on func(api.Event)) *attempt {
 // wants takes what the request says of the probation.
 func (a *attempt) wants(settle *time.Duration, hold api.Hold) {
 	if settle != nil {
-		a.settle = *settle
+		a.settle, a.settled = *settle, true
 	}
 	if hold.NoCommit {
 		a.within = cmp.Or(max(0, hold.CommitWithin), a.Within)
@@ -92,6 +100,9 @@ func (a *attempt) walk(ctx context.Context, steps []step) {
 	err := a.meetNode()
 	if err == nil {
 		err = a.endLast()
+	}
+	if err == nil {
+		err = a.readGates()
 	}
 	a.tidy()
 	for _, s := range steps {
@@ -187,10 +198,11 @@ func (a *attempt) reach(to State) error {
 	return nil
 }
 
+// describe is called with the engine's lock.
 func (a *attempt) describe() *api.Upgrade {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &api.Upgrade{ID: a.id, State: string(a.state), From: a.from, To: a.to, Via: a.way.over(), CommitBy: a.commitBy}
+	return &api.Upgrade{ID: a.id, State: string(a.state), From: a.from, To: a.to, Via: a.way.over(), CommitBy: a.commitBy, Revocable: a.heeds && a.kind != volume.KindRollback}
 }
 
 // at is the version that the node runs, as far as the way is behind it.
@@ -227,6 +239,13 @@ func (a *attempt) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	a.warnings = append(a.warnings, text)
 	a.emit("upgrade.warned", text, nil)
+}
+
+// warnOnce is for what is looked at more than once.
+func (a *attempt) warnOnce(format string, args ...any) {
+	if !slices.Contains(a.warnings, fmt.Sprintf(format, args...)) {
+		a.warn(format, args...)
+	}
 }
 
 // progress reports bytes, at most ten times a second, to the caller alone.

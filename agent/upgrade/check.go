@@ -85,7 +85,7 @@ func (a *attempt) checkHot(ctx context.Context) error {
 	if err := a.configure(ctx, next.to); err != nil {
 		return err
 	}
-	if err := a.checkLoadedCode(ctx); err != nil {
+	if err := a.checkDrift(ctx); err != nil {
 		return err
 	}
 	if err := a.checkProcesses(ctx, next.suspended); err != nil {
@@ -103,17 +103,6 @@ func (a *attempt) checkHot(ctx context.Context) error {
 	}
 	a.emit("node.checked", "release_handler accepts "+a.describeRelease(next.to), map[string]any{"version": next.to})
 	return nil
-}
-
-// checkLoadedCode makes sure that what runs is what the relup was made from.
-func (a *attempt) checkLoadedCode(ctx context.Context) error {
-	modified, err := a.modified(ctx, a.Volume.State().Releases[a.at()])
-	if err != nil || len(modified) == 0 {
-		return err
-	}
-	e := refuse("code-drift", "cannot %s: the node runs other code than %s on the volume: %s", a.verb(), a.describeRelease(a.at()), some(modified))
-	e.Hint = "restart the node, or load what the release holds (code:load_file/1)"
-	return e
 }
 
 // checkProcesses finds those that release_handler would skip because they do not answer in time, and that
@@ -210,70 +199,6 @@ func (a *attempt) unregister(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// observe looks at what runs after an installation. release_handler answers ok also where a process was
-// skipped, a module was forgotten, or an application ends a moment later.
-func (a *attempt) observe(ctx context.Context, release volume.Release) error {
-	modified, err := a.modified(ctx, release)
-	if err != nil {
-		return err
-	}
-	if len(modified) > 0 {
-		return fmt.Errorf("the node runs other code than %s holds: %s", a.describeRelease(release.Version), some(modified))
-	}
-	return a.observeAlive(ctx, release)
-}
-
-// modified names the loaded modules that differ from their files, among those of a release's applications that
-// the attempt changes. The others nobody touches.
-func (a *attempt) modified(ctx context.Context, release volume.Release) ([]string, error) {
-	others := a.onTheWay()
-	var modules []string
-	for _, lib := range release.Libs {
-		if !slices.ContainsFunc(others, func(r volume.Release) bool { return !uses(r, lib) }) {
-			continue
-		}
-		own, err := a.Volume.Modules(lib)
-		if err != nil {
-			return nil, err
-		}
-		modules = append(modules, own...)
-	}
-	if len(modules) == 0 {
-		return nil, nil
-	}
-	return ask(ctx, a, func(h Handler) ([]string, error) { return h.ModifiedModules(ctx, modules) })
-}
-
-// onTheWay are the releases that the attempt leads over, the first and the last among them.
-func (a *attempt) onTheWay() []volume.Release {
-	s := a.Volume.State()
-	releases := []volume.Release{s.Releases[a.from], a.release}
-	for _, version := range a.way.over() {
-		releases = append(releases, s.Releases[version])
-	}
-	return releases
-}
-
-func uses(r volume.Release, lib volume.Lib) bool {
-	return slices.ContainsFunc(r.Libs, func(l volume.Lib) bool { return l.App == lib.App && l.Version == lib.Version })
-}
-
-// observeAlive is the part of observe that can change by itself: that the node and its applications run.
-func (a *attempt) observeAlive(ctx context.Context, release volume.Release) error {
-	internal, err := a.initStatus(ctx)
-	if err != nil {
-		return err
-	}
-	if internal != "started" {
-		return fmt.Errorf("the node is %s", internal)
-	}
-	running, err := ask(ctx, a, func(h Handler) ([]rpc.App, error) { return h.Applications(ctx) })
-	if err != nil {
-		return err
-	}
-	return ApplicationsMatch(running, release)
-}
-
 func (a *attempt) initStatus(ctx context.Context) (internal string, err error) {
 	return ask(ctx, a, func(h Handler) (string, error) {
 		internal, _, err := h.InitStatus(ctx)
@@ -305,35 +230,6 @@ func isLost(err error) bool {
 		return false
 	}
 	return errors.Is(err, rpc.ErrUnknownOutcome) || errors.Is(err, rpc.ErrNotSent) || errors.Is(err, rpc.ErrRefused)
-}
-
-// ApplicationsMatch compares which applications run, and in which version, with the release.
-func ApplicationsMatch(running []rpc.App, release volume.Release) error {
-	versions := map[string]string{}
-	for _, app := range running {
-		versions[app.Name] = app.Version
-	}
-	for _, lib := range release.Libs {
-		version, runs := versions[lib.App]
-		switch {
-		case !runs && lib.Stays():
-			return fmt.Errorf("application %s does not run", lib.App)
-		case runs && version != lib.Version:
-			return fmt.Errorf("application %s runs in version %s, not %s", lib.App, version, lib.Version)
-		}
-	}
-	return nil
-}
-
-// watch observes now, and when the settling time is over looks again; in between the node must not end.
-func (a *attempt) watch(ctx context.Context, release volume.Release, settle time.Duration) error {
-	if err := a.observe(ctx, release); err != nil || settle == 0 {
-		return err
-	}
-	if err := a.stays(ctx, settle); err != nil {
-		return err
-	}
-	return a.observeAlive(ctx, release)
 }
 
 // stays waits, and is nil when the node lived that long.

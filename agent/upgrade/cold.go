@@ -1,8 +1,14 @@
 package upgrade
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"theseus/agent/erlexec"
 )
 
 // Start is what a node is started with beside its boot script and its sys.config: no installation changes any of it in a
@@ -11,6 +17,30 @@ type Start struct {
 	Args []string // the words of vm.args, filled in
 	Env  string   // the text of env.sh
 }
+
+// ReadStart reads them in a release's directory, the flags in the file of this name: the boot reads vm.args.
+func ReadStart(dir, args string) (Start, error) {
+	flags, err := readFileIfThere(filepath.Join(dir, args))
+	if err != nil {
+		return Start{}, fmt.Errorf("cannot read %s: %w", args, err)
+	}
+	env, err := readFileIfThere(filepath.Join(dir, "env.sh"))
+	if err != nil {
+		return Start{}, fmt.Errorf("cannot read env.sh: %w", err)
+	}
+	return Start{Args: erlexec.Words(flags), Env: env}, nil
+}
+
+func readFileIfThere(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(content), err
+}
+
+// Flags names the flags of vm.args that differ in the next one, of which the values may be secrets.
+func (s Start) Flags(next Start) []string { return changedFlags(s.Args, next.Args) }
 
 // warnCold names what of the target waits for the next start of the node. It is told before the last installation of the way,
 // and stands in the result.
@@ -23,7 +53,7 @@ func (a *attempt) warnCold() {
 		a.warn("cannot compare what %s is started with: %v", a.describeRelease(a.to), err)
 		return
 	}
-	if flags := changedFlags(running.Args, next.Args); len(flags) > 0 {
+	if flags := running.Flags(next); len(flags) > 0 {
 		a.warn("vm.args differs in %s: that takes effect when the node is restarted", strings.Join(flags, ", "))
 	}
 	if running.Env != next.Env {

@@ -59,7 +59,7 @@ func (a *attempt) deriveRelup(ctx context.Context) (*volume.Relup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the relup that was derived: %w", err)
 	}
-	a.derived = made.Relup
+	a.made = &made
 	apps := slices.Sorted(maps.Keys(made.Derived))
 	text := "from the appups of its applications"
 	if len(apps) > 0 {
@@ -75,21 +75,8 @@ func (a *attempt) deriveRelup(ctx context.Context) (*volume.Relup, error) {
 
 // placeDerived puts that relup to where release_handler looks for it.
 func (a *attempt) placeDerived() error {
-	if a.derived == nil || a.way.cold {
+	if a.made == nil || a.way.cold {
 		return nil
 	}
-	before, err := a.Volume.MadeRelup(a.to)
-	if err != nil {
-		return err
-	}
-	a.placed, a.displaced = true, before
-	return a.Volume.PlaceRelup(a.to, a.derived)
-}
-
-// displaceDerived takes it back from a release that stays: no attempt may use it that did not ask for it.
-func (a *attempt) displaceDerived() error {
-	if !a.placed || a.unpackedByUs {
-		return nil
-	}
-	return a.Volume.PlaceRelup(a.to, a.displaced)
+	return a.Volume.PlaceRelup(a.made.Relup)
 }

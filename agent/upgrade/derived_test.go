@@ -95,17 +95,44 @@ func TestARelupThatWasMadeInVainIsTakenBack(t *testing.T) {
 					s.derives()
 					s.upgrade(demo("1.1.0", ""))
 					s.ends(want)
-					if got := readDisk(t, s.volume)["releases/1.1.0/relup"]; got != before {
-						t.Errorf("there is the relup %q", got)
-					}
-					s.again("")
-					if err := s.engine.Install(t.Context(), api.InstallRequest{Version: "1.1.0"}, s.hear); err != nil {
-						t.Fatal(err)
-					}
-					s.ends("requested: refused needs-restart, 1.0.0 runs")
+					s.leadsNowhere(before)
 				})
 			})
 		}
+	}
+}
+
+// leadsNowhere says that 1.1.0 has the relup that it had before any was derived, and that none leads there without leave.
+func (s *stage) leadsNowhere(before string) {
+	s.t.Helper()
+	if got := readDisk(s.t, s.volume)["releases/1.1.0/relup"]; got != before {
+		s.t.Errorf("there is the relup %q", got)
+	}
+	s.again("")
+	if err := s.engine.Install(s.t.Context(), api.InstallRequest{Version: "1.1.0"}, s.hear); err != nil {
+		s.t.Fatal(err)
+	}
+	s.ends("requested: refused needs-restart, 1.0.0 runs")
+}
+
+// TestARelupThatWasMadeForAnAttemptThatDiedIsTakenAway by the next start of the agent, which ends its operation.
+func TestARelupThatWasMadeForAnAttemptThatDiedIsTakenAway(t *testing.T) {
+	for about, before := range map[string]string{"none before": "", "one before": makeRelup("1.1.0", "0.9.0")} {
+		t.Run(about, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, "stop:installing", demo("1.1.0", ""), demo("1.0.0", ""))
+				if before != "" {
+					write(t, s.volume.Path("releases/1.1.0/relup"), before)
+				}
+				s.derives()
+				s.upgrade(demo("1.1.0", ""))
+				s.ends("installing: interrupted stopping, 1.0.0 runs, left installing")
+				if err := s.volume.Abort(nil); err != nil {
+					t.Fatal(err)
+				}
+				s.leadsNowhere(before)
+			})
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/gate"
 	"theseus/agent/relup"
 	"theseus/agent/trust"
 	"theseus/rpc"
@@ -27,9 +28,11 @@ type Handler interface {
 
 	InitStatus(ctx context.Context) (internal, provided string, err error)
 	Applications(ctx context.Context) ([]rpc.App, error)
-	ModifiedModules(ctx context.Context, modules []string) ([]string, error)
+	Evaluate(ctx context.Context, expressions string, out io.Writer) error
 	Busy(ctx context.Context, modules []string, timeout time.Duration) ([]rpc.Process, error)
 	UseConsolidated(ctx context.Context, dir string, modules []string) error
+
+	gate.Node // what gates ask
 }
 
 // Incarnation is one life of the node: from a launch to the end of its process.
@@ -80,8 +83,15 @@ type Engine struct {
 	// Derive makes the relup that a package lacks; may be nil.
 	Derive func(ctx context.Context, from volume.Release, to *volume.Staged) (relup.Made, error)
 
+	// Over is told that an attempt is no longer under way, some time after the event that says how it ended; may be nil, and must not wait.
+	Over func()
+
+	// Gates reads what is asked before a release is made permanent; may be nil.
+	Gates func() (gate.Set, error)
+
 	AlwaysDerive    bool // also where the request does not ask for it
 	RefuseDowngrade bool // to an older version, unless the request allows it
+	TolerateDrift   bool // of what an upgrade should have changed: it is told, and not taken back
 
 	mu      sync.Mutex
 	closed  bool
@@ -179,6 +189,7 @@ func (a *attempt) carryOut(run context.Context, steps []step) {
 	go func() {
 		defer a.end(a)
 		defer func() { _ = recover() }() // whatever not even giveUp could tell: nothing may end PID 1
+		defer a.forgetVitals()
 		a.walk(run, steps)
 	}()
 	select {
@@ -221,8 +232,11 @@ func (e *Engine) begin(kind string, on func(api.Event)) (*attempt, error) {
 
 func (e *Engine) end(a *attempt) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.current = nil
+	e.mu.Unlock()
+	if e.Over != nil {
+		e.Over()
+	}
 	close(a.over)
 	e.idle.Done()
 }

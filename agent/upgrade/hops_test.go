@@ -25,13 +25,13 @@ var hops = []story{
 	{"install:lost", "installing: aborted internal, 1.0.0 runs"},
 	{"install:lost+done", "probation: committed, 1.2.0 runs"},
 	{"install:stop", "installing: interrupted stopping, 1.0.0 runs, left installing"},
-	{"installed.modified:some", "installing: reverted internal, 1.0.0 runs"},
+	{"installed.drift:some", "installing: reverted drift, 1.0.0 runs"},
 	{"installed.apps:old", "installing: reverted internal, 1.0.0 runs"},
 	{"installed.apps:lost", "probation: committed, 1.2.0 runs"},
 	{"installed.apps:end", "installing: reverted node-ended, 1.0.0 runs after a restart"},
 	{"installed.apps:stop", "installing: interrupted stopping, 1.1.0 runs, left installing"},
 	{"settled.busy:one", "installing: reverted busy-processes, 1.0.0 runs"},
-	{"settled.modified:some", "installing: reverted code-drift, 1.0.0 runs"},
+	{"settled.drift:some", "installing: reverted code-drift, 1.0.0 runs"},
 	{"settled.which:hang", "installing: reverted internal, 1.0.0 runs"},
 	{"settled.which:end", "installing: reverted node-ended, 1.0.0 runs after a restart"},
 	{"settled.set_unpacked:error", "installing: reverted no-such-file, 1.0.0 runs"},
@@ -47,7 +47,7 @@ var hops = []story{
 	{"installed2.install:done+end", "installing: reverted node-ended, 1.0.0 runs after a restart"},
 	{"installed2.install:lost", "installing: reverted internal, 1.0.0 runs"},
 	{"installed2.install:lost+done", "probation: committed, 1.2.0 runs"},
-	{"installed2.install:lost installed2.modified:some", "installing: reverted internal, 1.0.0 runs after a restart"},
+	{"installed2.install:lost installed2.drift:some", "installing: reverted drift, 1.0.0 runs after a restart"},
 	{"installed2.install:hang installed2.which:hang", "installing: reverted internal, 1.0.0 runs after a restart"},
 	{"installed2.install:stop", "installing: interrupted stopping, 1.1.0 runs, left installing"},
 	{"installed2.install:panic", "installing: reverted internal, 1.0.0 runs after a restart"},
@@ -148,12 +148,12 @@ func TestARollbackOverSeveralReleasesGoesBackToWhereItBegan(t *testing.T) {
 // TestAWayThatIsStuckInTheMiddleMayGoOnByARestart where that is allowed.
 func TestAWayThatIsStuckInTheMiddleMayGoOnByARestart(t *testing.T) {
 	for script, want := range map[string]string{
-		"settled.busy:one":                          "probation: committed, 1.2.0 runs after a restart, warned",
-		"settled.busy:one restarted.apps:ended":     "probation: reverted internal, 1.0.0 runs after a restart, warned",
-		"settled.busy:one restart:error":            "installing: reverted internal, 1.0.0 runs after a restart, warned",
-		"settled.check_install:end":                 "installing: reverted node-ended, 1.0.0 runs after a restart",
-		"settled.busy:one make_permanent:error":     "probation: committed, 1.2.0 runs after a restart, warned",
-		"settled.busy:one restarted.modified:error": "probation: reverted internal, 1.0.0 runs after a restart, warned",
+		"settled.busy:one":                       "probation: committed, 1.2.0 runs after a restart, warned",
+		"settled.busy:one restarted.apps:ended":  "probation: reverted internal, 1.0.0 runs after a restart, warned",
+		"settled.busy:one restart:error":         "installing: reverted internal, 1.0.0 runs after a restart, warned",
+		"settled.check_install:end":              "installing: reverted node-ended, 1.0.0 runs after a restart",
+		"settled.busy:one make_permanent:error":  "probation: committed, 1.2.0 runs after a restart, warned",
+		"settled.busy:one restarted.drift:error": "probation: committed, 1.2.0 runs after a restart, warned",
 	} {
 		t.Run(script, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -28,7 +28,10 @@ const (
 
 // enter is the last moment before the node changes: from now on its end means a restart into the old release. What
 // release_handler may have wanted once before is forgotten.
-func (a *attempt) enter(context.Context) error {
+func (a *attempt) enter(ctx context.Context) error {
+	if err := a.askBefore(ctx); err != nil {
+		return err
+	}
 	if err := a.Volume.DropNext(); err != nil {
 		return err
 	}
@@ -188,7 +191,15 @@ func (a *attempt) isUntouched(ctx context.Context, cause error) error {
 	if errors.As(cause, &answered) {
 		return nil
 	}
-	return a.observe(ctx, a.Volume.State().Releases[a.at()])
+	release := a.Volume.State().Releases[a.at()]
+	found, err := a.compare(ctx, release, a.changed(release))
+	if err == nil {
+		err = a.mistakes(release, found)
+	}
+	if err != nil {
+		return err
+	}
+	return a.observeAlive(ctx, release)
 }
 
 // current is the version that runs: one that is installed and was permanent already stays that (release_handler).
@@ -230,20 +241,44 @@ func (a *attempt) meetAgain(want string) error {
 	return nil
 }
 
+// prove watches what was installed: now, when the settling time is over, and when somebody commits it. In between the node
+// must not end, and no gate fail.
+func (a *attempt) prove(ctx context.Context) error {
+	if err := a.observe(ctx, a.release); err != nil {
+		return err
+	}
+	if a.settle == 0 && a.within == 0 { // the first look is the last
+		if err := a.lookAround(ctx, a.release); err != nil {
+			return err
+		}
+	}
+	if err := a.askAfter(ctx); err != nil {
+		return err
+	}
+	watch := a.watchGates(ctx)
+	defer watch.end()
+	if a.settle > 0 {
+		if err := a.settles(ctx, watch); err != nil {
+			return err
+		}
+		if err := a.lookAgain(ctx); err != nil {
+			return err
+		}
+	}
+	if a.within == 0 {
+		return nil
+	}
+	if err := a.rest(ctx, watch); err != nil {
+		return err
+	}
+	return a.lookAgain(ctx)
+}
+
 // observeAndCommit ends the probation. The volume's record is the commit: a crash before it boots the old
 // release, a crash after it the new one, whatever release_handler has written by then.
 func (a *attempt) observeAndCommit(ctx context.Context) error {
-	if err := a.watch(ctx, a.release, a.settle); err != nil {
+	if err := a.prove(ctx); err != nil {
 		return err
-	}
-	if a.within > 0 {
-		err := a.rest(ctx)
-		if err == nil {
-			err = a.observeAlive(ctx, a.release)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	if err := a.Volume.Commit(a.restarted && !a.way.newERTS()); err != nil {
 		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)

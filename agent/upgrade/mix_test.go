@@ -19,7 +19,7 @@ var consolidations = []story{
 	{"consolidate:lost", "probation: committed, 1.1.0 runs"},
 	{"consolidate:lost+again", "installing: reverted internal, 1.0.0 runs"},
 	{"consolidate:end", "installing: reverted node-ended, 1.0.0 runs after a restart"},
-	{"installed.modified:some", "probation: reverted internal, 1.0.0 runs"},
+	{"installed.drift:some", "probation: reverted drift, 1.0.0 runs"},
 }
 
 func TestProtocolsFollowAnInstallationOrItIsTakenBack(t *testing.T) {

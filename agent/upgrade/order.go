@@ -18,6 +18,12 @@ func (a *attempt) checkOrder() error {
 	return e
 }
 
+// IsOlder says that a version comes before another one, as far as they can be compared.
+func IsOlder(version, than string) bool {
+	order, known := compareVersions(version, than)
+	return known && order < 0
+}
+
 // versionForm is what has an order: numbers with dots, perhaps a v before them, and what semantic versioning and rebar3
 // put behind.
 var versionForm = regexp.MustCompile(`^v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.+-]*)?$`)

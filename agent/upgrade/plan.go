@@ -20,10 +20,7 @@ type plan struct {
 // plan finds the way from what runs to what the package holds, before anything is published.
 func (a *attempt) plan(ctx context.Context) error {
 	if a.to == a.from {
-		if err := a.staged.Conflict(); err != nil {
-			return err
-		}
-		return refuse("already-installed", "cannot upgrade to %s: it is what runs", a.describeRelease(a.to))
+		return a.isInstalled()
 	}
 	if err := a.checkOrder(); err != nil {
 		return err
@@ -33,6 +30,16 @@ func (a *attempt) plan(ctx context.Context) error {
 		return err
 	}
 	return a.planWay(ctx, relup)
+}
+
+// isInstalled refuses what runs, and a package that takes its version for something else.
+func (a *attempt) isInstalled() error {
+	if a.staged != nil {
+		if err := a.staged.Conflict(); err != nil {
+			return err
+		}
+	}
+	return refuse("already-installed", "cannot %s: it is what runs", a.goal(a.from))
 }
 
 // planRollback finds out where a rollback leads, and the way there.
@@ -58,7 +65,7 @@ func (a *attempt) planThere(ctx context.Context, version string) error {
 	case !known:
 		return refuse("no-such-release", "cannot %s: it is not on the volume", a.goal(version))
 	case version == a.from:
-		return refuse("already-installed", "cannot %s: it is what runs", a.goal(version))
+		return a.isInstalled()
 	}
 	a.target(target)
 	relup, err := a.Volume.Relup(version)
@@ -174,7 +181,7 @@ func (p plan) back() bool {
 
 func (p plan) instructions() (sum int) {
 	for _, h := range p.hops {
-		sum += h.instructions
+		sum += len(h.instructions)
 	}
 	return sum
 }

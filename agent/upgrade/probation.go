@@ -7,15 +7,19 @@ import (
 	"time"
 
 	"theseus/agent/api"
+	"theseus/agent/gate"
+	"theseus/volume"
 )
 
-// A probation that a person is to end outlives its request: the attempt rests until one of these comes.
+// A release settles, and then, where a person is to end its probation, rests: that outlives the request. Either goes on until one of these comes.
 //
-//	a commit                    committed
-//	a rollback                  reverted, as was asked for
-//	the deadline                reverted: not-committed
-//	the end of the node         reverted: the keeper boots the old release
-//	the agent is told to stop   interrupted: the next start of the agent boots it
+//	                            settling                                        resting
+//	a commit                    busy                                            committed
+//	a rollback                  reverted, as was asked for                      the same
+//	the deadline                committed, or rests                             reverted: not-committed
+//	the end of the node         reverted: the keeper boots the old release      the same
+//	a gate that fails           reverted: gate-failed                           the same
+//	the agent is told to stop   interrupted: the next start boots the old one    the same
 var (
 	errTakenBack = errors.New("it was taken back")
 	errLate      = errors.New("nobody has committed it in time")
@@ -30,7 +34,10 @@ type decision struct {
 // Commit makes permanent what waits for that, and reports it to on.
 func (e *Engine) Commit(req api.CommitRequest, on func(api.Event)) error {
 	a, err := e.wake(func(a *attempt) error {
-		if req.Version != "" && req.Version != a.to {
+		switch {
+		case a.commitBy.IsZero():
+			return ErrBusy
+		case req.Version != "" && req.Version != a.to:
 			return refuse(api.CodeNotOnProbation, "cannot commit %s: it is %s that waits for it", a.describeRelease(req.Version), a.to)
 		}
 		return nil
@@ -55,11 +62,11 @@ func (e *Engine) nothingToCommit() error {
 	return refusal
 }
 
-// recall ends a probation that waits, where the rollback means that; else there is nothing to take back.
+// recall ends the probation under way, where the rollback means that; else there is nothing to take back.
 func (e *Engine) recall(req api.RollbackRequest, on func(api.Event)) (taken bool, err error) {
 	a, err := e.wake(func(a *attempt) error {
 		switch {
-		case req.Version != "" && req.Version != a.from:
+		case req.Version != "" && req.Version != a.from || a.kind == volume.KindRollback:
 			return ErrBusy
 		case !a.leadsBack() && !req.Restart:
 			refusal := refuse(api.CodeNeedsRestart, "cannot take %s back in service: no relup leads to %s", a.describeRelease(a.to), a.from)
@@ -76,18 +83,19 @@ func (e *Engine) recall(req api.RollbackRequest, on func(api.Event)) (taken bool
 	return true, nil
 }
 
-// wake ends the rest of the attempt under way, unless somebody has already, or it is not the one that is meant. Who wakes it
+// wake ends the wait of the attempt under way, unless somebody has already, or it is not the one that is meant. Who wakes it
 // must decide.
 func (e *Engine) wake(meant func(*attempt) error) (*attempt, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a := e.current
-	if a == nil || a.commitBy.IsZero() {
+	if a == nil || !a.heeds {
 		return nil, nil
 	}
 	if err := meant(a); err != nil {
 		return nil, err
 	}
+	a.heeds = false
 	a.waitUntil(time.Time{})
 	return a, nil
 }
@@ -105,28 +113,71 @@ func (a *attempt) waitUntil(deadline time.Time) {
 	a.commitBy = deadline
 }
 
-// rest lets the caller go, and waits for a decision. It is nil where that is to commit.
-func (a *attempt) rest(ctx context.Context) error {
-	deadline := time.NewTimer(a.within)
+// hear lets others decide from now on, until a deadline if it is for a person to commit.
+func (a *attempt) hear(deadline time.Time) {
+	a.Engine.mu.Lock()
+	defer a.Engine.mu.Unlock()
+	a.heeds = true
+	a.waitUntil(deadline)
+}
+
+// await returns with a decision, or with what came before it; errLate says that nothing came in time.
+func (a *attempt) await(ctx context.Context, within time.Duration, watch gateWatch) (made decision, end error) {
+	deadline := time.NewTimer(within)
 	defer deadline.Stop()
-	a.tellOfRest(time.Now().Add(a.within))
-	var made decision
-	var end error
+	var failed *gate.Result
 	select {
 	case made = <-a.decided:
+		return made, nil
 	case <-deadline.C:
 		end = errLate
 	case <-a.node.Ended():
 		end = errNodeEnded
+	case failed = <-watch.failed:
 	case <-ctx.Done():
 		end = errStopping
 	}
-	if end != nil {
-		if woken, _ := a.wake(func(*attempt) error { return nil }); woken == nil { // somebody decides at this moment, and hears how it ends
-			made = <-a.decided
-		}
+	if woken, _ := a.wake(func(*attempt) error { return nil }); woken == nil { // somebody decides at this moment, and hears how it ends
+		made = <-a.decided
 	}
-	return a.heed(made, end)
+	if failed != nil {
+		end = a.tellGate(*failed)
+	}
+	return made, end
+}
+
+// settles waits until a release has run well for so long. Who takes it back hears of all that follows, as its caller does.
+func (a *attempt) settles(ctx context.Context, watch gateWatch) error {
+	a.hear(time.Time{})
+	made, end := a.await(ctx, a.settle, watch)
+	if caller := a.on; made.on != nil {
+		a.on = func(e api.Event) { made.on(e); caller(a.asFailure(e)) }
+	}
+	switch {
+	case end != nil && !errors.Is(end, errLate):
+		return end
+	case made.on != nil:
+		return errTakenBack
+	}
+	return nil
+}
+
+// asFailure is what the caller of an upgrade hears of an end that somebody else has asked for.
+func (a *attempt) asFailure(e api.Event) api.Event {
+	if e.Result == nil || e.Result.Outcome != api.Reverted || e.Error != nil {
+		return e
+	}
+	r := *e.Result
+	r.Error = a.explain(errTakenBack)
+	r.Error.State = a.describeRelease(a.from) + " runs again"
+	e.Result, e.Error = &r, r.Error
+	return e
+}
+
+// rest lets the caller go, and waits for a decision. It is nil where that is to commit.
+func (a *attempt) rest(ctx context.Context, watch gateWatch) error {
+	a.tellOfRest(time.Now().Add(a.within))
+	return a.heed(a.await(ctx, a.within, watch))
 }
 
 func (a *attempt) tellOfRest(until time.Time) {
@@ -136,9 +187,7 @@ func (a *attempt) tellOfRest(until time.Time) {
 		a.describeRelease(a.to), a.from, a.within))
 	a.on = func(api.Event) {}
 	a.Keeper.Rest()
-	a.Engine.mu.Lock()
-	a.waitUntil(until)
-	a.Engine.mu.Unlock()
+	a.hear(until)
 	close(a.rests)
 }
 

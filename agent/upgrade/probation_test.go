@@ -161,6 +161,113 @@ func TestADecisionAtTheDeadlineIsHeededOrRefused(t *testing.T) {
 	})
 }
 
+// settlings are upgrades from 1.0.0 to 1.1.0 that are taken back while the release settles: what becomes of one, and whether who asked for
+// that hears of an error.
+var settlings = []struct {
+	script string
+	hold   api.Hold
+	want   string
+	failed bool
+}{
+	{"", api.Hold{}, "probation: reverted taken-back, 1.0.0 runs", false},
+	{"", api.Hold{NoCommit: true}, "probation: reverted taken-back, 1.0.0 runs", false},
+	{"back:error", api.Hold{}, "probation: reverted taken-back, 1.0.0 runs after a restart, warned", false},
+	{"back:end", api.Hold{}, "probation: reverted taken-back, 1.0.0 runs after a restart, warned", false},
+	{"back:stop", api.Hold{}, "probation: interrupted taken-back, 1.1.0 runs, left installing", true},
+	{"back:error restart:error", api.Hold{}, "probation: broken taken-back, nothing runs after a restart, warned", true},
+}
+
+// TestWhatSettlesIsTakenBackAtOnce, in service. To its caller it has failed, and to who asked for that it has not.
+func TestWhatSettlesIsTakenBackAtOnce(t *testing.T) {
+	for _, c := range settlings {
+		t.Run(c.want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, c.script, demo("1.0.0", ""))
+				s.engine.Settle, s.request.Hold = time.Hour, c.hold
+				begun := time.Now()
+				go s.upgrade(second())
+				synctest.Wait()
+				if u := s.engine.Current(); !u.Revocable || u.Waits() {
+					t.Fatalf("under way is %+v", u)
+				}
+				told := len(s.events)
+				var heard []api.Event
+				if err := s.engine.Rollback(t.Context(), api.RollbackRequest{}, func(e api.Event) { heard = append(heard, e) }); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if took := time.Since(begun); took >= time.Hour {
+					t.Errorf("it took %s", took)
+				}
+				if r := heard[len(heard)-1].Result; len(heard) != len(s.events)-told || r == nil || (r.Error != nil) != c.failed {
+					t.Errorf("who asked for it heard %+v", heard)
+				}
+				if e := s.events[len(s.events)-1].Error; e == nil || e.State == "" {
+					t.Errorf("its caller heard %+v", e)
+				}
+				s.history[len(s.history)-1] = s.events[len(s.events)-1] // which was recorded as no error, where it was asked for
+				s.ends(c.want)
+			})
+		})
+	}
+}
+
+// TestARollbackAtTheEndOfASettlingIsHeededOrRefused: who asks for it hears how it ends, or that it is too late.
+func TestARollbackAtTheEndOfASettlingIsHeededOrRefused(t *testing.T) {
+	for about, end := range map[string]func(*stage){"settled": func(*stage) {}, "ended": func(s *stage) { s.world.node.end() }, "stopped": func(s *stage) { s.world.stop() }} {
+		t.Run(about, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, "", demo("1.0.0", ""))
+				life, stop := s.life()
+				defer stop()
+				var last, heard api.Event
+				req := api.UpgradeRequest{Name: "demo.tar.gz"}
+				go func() {
+					_ = s.engine.Upgrade(life, t.Context(), req, bytes.NewReader(second().pack(t)), func(e api.Event) { last = e })
+				}()
+				synctest.Wait()
+				<-time.After(time.Until(s.history[len(s.history)-1].Time.Add(s.engine.Settle)))
+				end(s)
+				err := s.engine.Rollback(life, api.RollbackRequest{}, func(e api.Event) { heard = e })
+				s.engine.idle.Wait()
+				if last.Result == nil || err == nil && heard.Result == nil {
+					t.Errorf("%v: its caller heard %+v, who asked for the rollback %+v", err, last, heard)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatSettlesIsNeitherCommittedNorLeftForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("0.9.0", ""), demo("1.0.0", ""))
+		go s.upgrade(second())
+		synctest.Wait()
+		none := func(e api.Event) { t.Errorf("heard of %+v", e) }
+		for about, err := range map[string]error{
+			"commit":   s.engine.Commit(api.CommitRequest{}, none),
+			"rollback": s.engine.Rollback(t.Context(), api.RollbackRequest{Version: "0.9.0"}, none),
+		} {
+			if !errors.Is(err, ErrBusy) {
+				t.Errorf("%s: %v", about, err)
+			}
+		}
+		s.engine.idle.Wait()
+		synctest.Wait()
+		s.ends("probation: committed, 1.1.0 runs")
+		s.events, s.history, s.path = nil, nil, s.path[:0]
+		go s.rollback(api.RollbackRequest{})
+		synctest.Wait()
+		if u := s.engine.Current(); u == nil || u.Revocable {
+			t.Errorf("a rollback that settles: %+v", u)
+		}
+		if err := s.engine.Rollback(t.Context(), api.RollbackRequest{}, none); !errors.Is(err, ErrBusy) {
+			t.Errorf("a rollback of a rollback: %v", err)
+		}
+		s.engine.idle.Wait()
+	})
+}
+
 func TestWhileSomethingWaitsNothingElseBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, "", demo("0.9.0", ""), demo("1.0.0", ""))

@@ -112,7 +112,7 @@ func TestAfterACommitTheOldestReleasesAreRemoved(t *testing.T) {
 		"":                          "probation: committed, 1.3.0 runs",
 		"set_removed:error":         "probation: committed, 1.3.0 runs, warned",
 		"set_removed:lost":          "probation: committed, 1.3.0 runs",
-		"installed.modified:some":   "probation: reverted internal, 1.2.0 runs",
+		"installed.drift:some":      "probation: reverted drift, 1.2.0 runs",
 		"make_permanent:error":      "probation: committed, 1.3.0 runs, warned",
 		"busy:one":                  "unpacked: refused busy-processes, 1.2.0 runs",
 		"installed.apps:done+end":   "probation: reverted node-ended, 1.2.0 runs after a restart",

@@ -11,7 +11,7 @@ import (
 // hop is one relup on the way from one release to another.
 type hop struct {
 	from, to     string
-	instructions int
+	instructions []term.Term
 	suspended    []string // modules whose processes are suspended while they change
 	back         bool     // a relup leads back as well, in service
 	restarts     bool     // the relup restarts the emulator on the way
@@ -82,7 +82,7 @@ func (r relups) hop(from, to string) hop {
 	edge, back := r.edge(from, to), r.edge(to, from)
 	return hop{
 		from: from, to: to,
-		instructions: len(edge.Instructions),
+		instructions: edge.Instructions,
 		suspended:    suspendedModules(edge.Instructions),
 		back:         back != nil && inService(*back),
 		restarts:     edge.NeedsEmulatorRestart(),

@@ -21,7 +21,7 @@ func TestAFullDiskStopsNoLaterUpgrade(t *testing.T) {
 			s.upgrade(second())
 			s.ends("probation: committed, 1.1.0 runs")
 		},
-		"full:apps": func(s *stage) {
+		"full:status": func(s *stage) {
 			s.upgrade(second().with("lib/demo-1.1.0/ebin/demo.beam", "mended"))
 			s.ends("probation: committed, 1.1.0 runs")
 		},

@@ -38,6 +38,7 @@ type stage struct {
 	before  disk
 	events  []api.Event // what the caller was told
 	history []api.Event // what was recorded
+	overs   int         // how often an attempt was no longer under way
 }
 
 // disk is the content of every file by its name, and of every link its target.
@@ -47,7 +48,7 @@ func newStage(t *testing.T, script string, on ...files) *stage {
 	image := makeImage(t)
 	v := makeVolume(t, image, on...)
 	s := &stage{t: t, volume: v, world: newWorld(t, v, script), before: readDisk(t, v)}
-	s.engine = &Engine{Volume: v, Keeper: s.world, Image: image, Settle: 2 * time.Second, Within: time.Hour, Record: func(e api.Event) { s.history = append(s.history, e) }}
+	s.engine = &Engine{Volume: v, Keeper: s.world, Image: image, Settle: 2 * time.Second, Within: time.Hour, Record: func(e api.Event) { s.history = append(s.history, e) }, Over: s.over}
 	fullAt := s.world.fault("full")
 	s.world.see = func(call string) {
 		s.look()
@@ -56,6 +57,20 @@ func newStage(t *testing.T, script string, on ...files) *stage {
 		}
 	}
 	return s
+}
+
+func (s *stage) over() {
+	s.overs++
+	if u := s.engine.Current(); u != nil {
+		s.t.Errorf("it is over, and still in state %s", u.State)
+	}
+}
+
+// toldOver fails the story where nobody was told that the attempt is over.
+func (s *stage) toldOver() {
+	if s.engine.Current() == nil && s.overs == 0 {
+		s.t.Error("nobody was told that it is over")
+	}
 }
 
 // fill makes every further record of the state fail, as a full disk does.
@@ -118,6 +133,7 @@ func (s *stage) receive(caller context.Context, pkg io.Reader, req api.UpgradeRe
 	if err := s.engine.Upgrade(life, caller, req, pkg, s.hear); err != nil {
 		s.t.Error(err)
 	}
+	s.toldOver()
 }
 
 func (s *stage) rollback(req api.RollbackRequest) {

@@ -10,7 +10,7 @@ import (
 
 // TestARollbackThatMayRestartIsNotRefusedByANodeThatIsStuck in the release that is to be left.
 func TestARollbackThatMayRestartIsNotRefusedByANodeThatIsStuck(t *testing.T) {
-	for _, script := range []string{"busy:one", "modified:some", "connect:error+again", "which:hang", "check_install:error"} {
+	for _, script := range []string{"busy:one", "drift:some", "connect:error+again", "which:hang", "check_install:error"} {
 		t.Run(script, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, script, demo("1.0.0", ""), demo("1.1.0", "1.0.0"))
@@ -19,6 +19,15 @@ func TestARollbackThatMayRestartIsNotRefusedByANodeThatIsStuck(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCodeThatHadDriftedIsNotForgivenWhereTheReleaseHasItAnew: it was to be loaded, whatever was there before.
+func TestCodeThatHadDriftedIsNotForgivenWhereTheReleaseHasItAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "drift:patched restarted.drift:patched", demo("1.0.0", ""), demo("1.1.0", "1.0.0"))
+		s.rollback(api.RollbackRequest{Restart: true})
+		s.ends("probation: reverted drift, 1.1.0 runs after a restart, warned")
+	})
 }
 
 // TestARollbackThatMayRestartNeedsNoRelup, not even one that can be read.

@@ -77,7 +77,6 @@ func (a *attempt) takeBack(ctx context.Context, failed *volume.Failure) {
 	if a.staged != nil {
 		errs = append(errs, a.staged.Discard())
 	}
-	errs = append(errs, a.displaceDerived())
 	if a.operationBegun {
 		errs = append(errs, a.Volume.Abort(failed))
 	}

@@ -2,8 +2,10 @@ package upgrade
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"theseus/agent/api"
+	"theseus/agent/drift"
 	"theseus/rpc"
 	"theseus/rpc/term"
 	"theseus/volume"
@@ -54,6 +58,7 @@ type node struct {
 	runs    string // the code
 	version string // what the keeper believes
 	known   map[string]rpc.Status
+	counts  bool // what it logs
 }
 
 func newWorld(t *testing.T, v *volume.Volume, script string) *world {
@@ -412,11 +417,33 @@ func (c *connection) Applications(ctx context.Context) (running []rpc.App, err e
 	return running, err
 }
 
-func (c *connection) ModifiedModules(ctx context.Context, _ []string) (modified []string, err error) {
-	if c.says("modified", "some") {
-		modified = []string{"demo", "demo_sup"}
+// Evaluate compares the node with its release. The script may have some of the demo's code differ, or a parameter that was set at run time, or
+// some of it not looked at, or the comparison fail in the node.
+func (c *connection) Evaluate(ctx context.Context, _ string, out io.Writer) error {
+	found := drift.Found{}
+	switch {
+	case c.says("drift", "some"):
+		found.Differences = []api.Difference{{Kind: drift.ModuleDiffers, Application: "demo", Subject: "demo"}, {Kind: drift.ModuleDiffers, Application: "demo", Subject: "demo_sup"}}
+	case c.says("drift", "else"):
+		found.Differences = []api.Difference{{Kind: drift.ModuleDiffers, Application: "kernel", Subject: "code"}}
+	case c.says("drift", "missing"):
+		found.Differences = []api.Difference{{Kind: drift.ModuleMissing, Application: "demo", Subject: "demo_nif", Want: c.runs}}
+	case c.says("drift", "set"):
+		found.Differences = []api.Difference{{Kind: drift.EnvironmentExtra, Application: "demo", Subject: "demo:level"}}
+	case c.says("drift", "patched"):
+		found.Differences = []api.Difference{{Kind: drift.ModuleDiffers, Application: "demo", Subject: "demo", Want: c.runs, Got: "a fix"}}
+	case c.says("drift", "flood"):
+		for i := range 60 {
+			found.Differences = append(found.Differences, api.Difference{Kind: drift.ModuleElsewhere, Subject: fmt.Sprint("odd_", i)})
+		}
+		found.Differences = append(found.Differences, api.Difference{Kind: drift.Environment, Application: "demo", Subject: "demo:level"})
+		found.More = map[string]int{drift.ModuleElsewhere: 7, drift.EnvironmentExtra: 9}
+	case c.says("drift", "blind"):
+		found.Unknown = []string{"the code path"}
+	case c.says("drift", "raised"):
+		return &rpc.ExceptionError{Text: "exception error: oops"}
 	}
-	return modified, c.call(ctx, "modified", raised("modified"), func() error { return nil })
+	return c.call(ctx, "drift", raised("drift"), func() error { return json.NewEncoder(out).Encode(found) })
 }
 
 func (c *connection) UseConsolidated(ctx context.Context, _ string, _ []string) error {
@@ -431,4 +458,31 @@ func (c *connection) Busy(ctx context.Context, modules []string, _ time.Duration
 		busy = []rpc.Process{{Name: "demo_conn", Modules: []string{"demo_conn"}}}
 	}
 	return busy, c.call(ctx, "busy", raised("busy"), func() error { return nil })
+}
+
+// What gates ask of a node: nothing happens in this one.
+
+func (c *connection) Call(ctx context.Context, _, function string, _ ...term.Term) (term.Term, error) {
+	return term.Atom("ok"), c.call(ctx, function, raised(function), func() error { return nil })
+}
+
+func (c *connection) CountVitals(ctx context.Context) error {
+	return c.call(ctx, "count", raised("count"), func() error { c.counts = true; return nil })
+}
+
+func (c *connection) ForgetVitals(ctx context.Context) error {
+	c.counts = false
+	return nil
+}
+
+func (c *connection) Vitals(ctx context.Context) (v rpc.Vitals, err error) {
+	err = c.call(ctx, "vitals", raised("vitals"), func() error {
+		v = rpc.Vitals{Memory: 1 << 20, Level: "notice", Counted: c.counts, Logged: map[string]int{}}
+		return nil
+	})
+	return v, err
+}
+
+func (c *connection) Mailbox(ctx context.Context) (length int64, owner string, err error) {
+	return 0, "none", c.call(ctx, "mailbox", raised("mailbox"), func() error { return nil })
 }

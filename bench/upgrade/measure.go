@@ -70,13 +70,13 @@ func upgradeUnderLoad(ctx context.Context, r *rig, s service) (*sample, error) {
 		return nil, err
 	}
 	one := &sample{}
-	err = pause(ctx, r.cfg.quiet)
+	err = load.Pause(ctx, r.cfg.quiet)
 	if err == nil {
 		clients.Mark("upgrade")
 		err = one.deploy(ctx, r, s)
 	}
 	if err == nil {
-		err = pause(ctx, r.cfg.quiet)
+		err = load.Pause(ctx, r.cfg.quiet)
 	}
 	one.report = clients.Stop()
 	return one, err
@@ -157,16 +157,4 @@ func fetch(ctx context.Context, ip, path string) (string, error) {
 		err = fmt.Errorf("cannot get %s: %s", path, response.Status)
 	}
 	return strings.TrimSpace(string(body)), err
-}
-
-// pause lets the load run for a while.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"theseus/integration/docker"
+	"theseus/integration/load"
 )
 
 // drain is how long the old generation may go on serving its connections before it is stopped. A
@@ -69,7 +70,7 @@ func (b *blueGreen) replace(ctx context.Context) error {
 	if err := b.pointAt(ctx, green); err != nil {
 		return err
 	}
-	if err := pause(ctx, drain); err != nil {
+	if err := load.Pause(ctx, drain); err != nil {
 		return err
 	}
 	return b.blue.Stop(ctx, stopGrace)

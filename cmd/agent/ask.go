@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"theseus/agent/api"
+	"theseus/agent/printable"
 )
 
 func (c *cli) statusCommand() *cobra.Command {
@@ -34,18 +35,18 @@ func (c *cli) tellStatus(s api.Status) {
 	fmt.Fprintf(w, "release\t%s %s (%s)\n", s.Release.Name, s.Release.Version, s.Release.Status)
 	fmt.Fprintf(w, "node\t%s %s%s\n", state(s.Node), s.Node.Name, pid(s.Node))
 	if n := s.Node.Notice; n != nil {
-		fmt.Fprintf(w, "says\t%s\n", printable(says(*n)))
+		fmt.Fprintf(w, "says\t%s\n", printable.Text(says(*n)))
 	}
 	if r := s.Node.Restarts; r.Count > 0 {
-		fmt.Fprintf(w, "restarts\t%d, the last %s ago: %s\n", r.Count, time.Since(r.At).Round(time.Second), printable(r.Last))
+		fmt.Fprintf(w, "restarts\t%d, the last %s ago: %s\n", r.Count, time.Since(r.At).Round(time.Second), printable.Text(r.Last))
 	}
 	fmt.Fprintf(w, "boots next\t%s\n", s.Volume.Current)
 	if s.Volume.Previous != "" {
 		fmt.Fprintf(w, "rollback to\t%s\n", s.Volume.Previous)
 	}
-	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, printable(s.Boot.Reason))
+	fmt.Fprintf(w, "booted\t%s: %s\n", s.Boot.Version, printable.Text(s.Boot.Reason))
 	for _, r := range s.Quarantined {
-		fmt.Fprintf(w, "quarantined\t%s, %s ago: %s\n", r.Version, time.Since(r.Quarantined).Round(time.Second), printable(r.Failed))
+		fmt.Fprintf(w, "quarantined\t%s, %s ago: %s\n", r.Version, time.Since(r.Quarantined).Round(time.Second), printable.Text(r.Failed))
 	}
 	if s.Upgrade != nil {
 		fmt.Fprintf(w, "upgrade\t%s\n", s.Upgrade)
@@ -105,7 +106,7 @@ not booted again until an upgrade or a rollback to it is asked for; remove takes
 			defer w.Flush()
 			fmt.Fprintln(w, "NAME\tVERSION\tSTATUS\tERTS\tUNPACKED\tSHA256\tSIGNED BY\tFAILED")
 			for _, r := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, releaseStatus(r), r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, printable(r.Failed))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", r.Name, r.Version, releaseStatus(r), r.ERTS, r.Unpacked.Format(time.DateTime), r.SHA256, r.SignedBy, printable.Text(r.Failed))
 			}
 			return nil
 		},
@@ -140,11 +141,12 @@ its end. It is kept on the volume.
 				return c.give(events, err)
 			}
 			for _, e := range events {
-				fmt.Fprintf(c.stdout, "%s  %-20s  %-18s  %s\n", e.Time.UTC().Format(time.DateTime), e.Upgrade, e.Kind, printable(e.Message))
+				fmt.Fprintf(c.stdout, "%s  %-20s  %-18s  %s\n", e.Time.UTC().Format(time.DateTime), e.Upgrade, e.Kind, printable.Text(e.Message))
 			}
 			return nil
 		},
 	}
+	cmd.AddCommand(c.showCommand())
 	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "at most so many of the newest events, 0 = all")
 	return cmd
 }
@@ -153,7 +155,7 @@ func (c *cli) stopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop",
 		Short: "Stop the node in an orderly way, and the container with it",
-		Long:  "Stop does what docker stop does, from the inside: init:stop in the node, then the agent's end.\n\n  docker exec CONTAINER agent stop\n\n" + exitHelp,
+		Long:  "Stop does what docker stop does, from the inside: init:stop in the node, then the agent's end. A restart policy of the\ncontainer (always, unless-stopped) starts it again after that, with what is permanent; docker stop keeps it down.\n\n  docker exec CONTAINER agent stop\n\n" + exitHelp,
 		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.client().Stop(cmd.Context())

@@ -13,6 +13,8 @@ import (
 
 	"theseus/agent"
 	"theseus/agent/api"
+	"theseus/agent/printable"
+	"theseus/agent/source"
 )
 
 // Exit statuses, the same for every verb.
@@ -40,11 +42,16 @@ type cli struct {
 	json           bool
 	lines          bool // the verb prints one JSON document a line
 	status         int  // of a verb that ended without an error
+	pace           source.Pace
 }
 
 // run is main with everything that it touches as arguments, so that tests can be the caller.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &cli{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	return c.run(ctx, args)
+}
+
+func (c *cli) run(ctx context.Context, args []string) int {
 	root := c.command()
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
@@ -78,7 +85,9 @@ entrypoint; every other verb asks the running agent over its control socket.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		c.runCommand(), c.upgradeCommand(), c.unpackCommand(), c.installCommand(), c.commitCommand(), c.rollbackCommand(),
-		c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.removeCommand(), c.verifyCommand(), c.relupCommand(),
+		c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.removeCommand(),
+		c.planCommand(), c.verifyCommand(), c.relupCommand(), c.rehearseCommand(),
+		c.gateCommand(), c.pluginCommand(),
 		c.rpcCommand(), c.evalCommand(), c.remoteCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
 	return root
@@ -104,6 +113,18 @@ func args(least, most int) cobra.PositionalArgs {
 		}
 		return usageError{fmt.Errorf("cannot read the arguments: usage: %s", cmd.UseLine())}
 	}
+}
+
+// group is a verb that is nothing without another one behind it.
+func group(cmd *cobra.Command, verbs ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(verbs...)
+	cmd.RunE = func(_ *cobra.Command, given []string) error {
+		if len(given) == 0 {
+			return cmd.Help()
+		}
+		return usageError{fmt.Errorf("unknown command %q for %q", given[0], cmd.CommandPath())}
+	}
+	return cmd
 }
 
 // fail prints one error and gives its exit status.
@@ -150,18 +171,18 @@ func (c *cli) complain(e *api.Error) {
 	case api.CodeException: // of which the stack is on lines of its own, none of which is taken for the command's
 		lines := strings.Split(strings.TrimRight(message, "\n"), "\n")
 		for i := range lines {
-			lines[i] = printable(lines[i])
+			lines[i] = printable.Text(lines[i])
 		}
 		message = strings.Join(lines, "\n  ")
 	default:
-		message = printable(message)
+		message = printable.Text(message)
 	}
 	fmt.Fprintf(c.stderr, "agent: %s\n", message)
 	if e.State != "" {
-		fmt.Fprintf(c.stderr, "  now:  %s\n", printable(e.State))
+		fmt.Fprintf(c.stderr, "  now:  %s\n", printable.Text(e.State))
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(c.stderr, "  hint: %s\n", printable(e.Hint))
+		fmt.Fprintf(c.stderr, "  hint: %s\n", printable.Text(e.Hint))
 	}
 }
 
@@ -175,7 +196,7 @@ func statusOf(code string) int {
 		return exitBusy
 	case api.CodeNeedsRestart:
 		return exitNeedsRestart
-	case codeNoPackage, codeNoSignature, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
+	case source.CodeNoPackage, source.CodeNoSignature, source.CodeUnprotected, source.CodeWrongDigest, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
 		api.CodeRollbackTarget, api.CodeRollbackPath, api.CodeRecordDrift, api.CodeNotOnProbation:
 		return exitRefused
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"theseus/agent"
+	"theseus/integration/program"
 	"theseus/volume/hostile"
 )
 
@@ -76,9 +77,7 @@ func newVerifier(t *testing.T) *verifier {
 	if v.measure, err = exec.LookPath("measured"); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", v.agent, ".").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the agent: %v\n%s", err, out)
-	}
+	program.Build(t, v.agent, "theseus/cmd/agent")
 	v.base = hostile.Base{Name: "demo", Version: "1.1.0", ERTS: "13.1.5", Kernel: "8.5.3", Stdlib: "4.2", Outside: filepath.Join(dir, "outside")}
 	for _, name := range []string{"otp/bin", "otp/erts-13.1.5", "otp/lib/kernel-8.5.3", "otp/lib/stdlib-4.2", "outside", "tmp", "tmp/outside"} {
 		mkdir(t, filepath.Join(dir, name))

@@ -42,7 +42,7 @@ func (f *holdFlags) hold() (api.Hold, error) {
 
 func (c *cli) unpackCommand() *cobra.Command {
 	var req api.UpgradeRequest
-	var signature string
+	var from sourceFlags
 	cmd := &cobra.Command{
 		Use:   "unpack PACKAGE|-",
 		Short: "Put the release in a package on the volume, and install nothing",
@@ -52,20 +52,14 @@ that has no relup from what runs.
 
   docker exec -i CONTAINER agent unpack - < app-1.1.0.tar.gz
 
-` + exitHelp,
+` + sourceHelp + exitHelp,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			text, err := findSignature(given[0], signature)
-			if err != nil {
-				return err
-			}
-			req.Signature = text
-			return c.send(given[0], &req, func(pkg *sentPackage) (api.Result, error) {
-				return c.client().Unpack(cmd.Context(), req, pkg.content, pkg.progress.event)
-			})
+			return c.send(cmd.Context(), given[0], from, req, c.client().Unpack)
 		},
 	}
-	packageFlags(cmd, &req, &signature)
+	from.define(cmd)
+	allowDowngradeFlag(cmd, &req)
 	return cmd
 }
 
@@ -84,8 +78,8 @@ before. Agent rollback is the same with the previous release as its default.
 ` + holdHelp + exitHelp,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) (err error) {
-			if cmd.Flags().Changed("settle") {
-				req.Settle = &settle
+			if req.Settle, err = settled(cmd, settle); err != nil {
+				return err
 			}
 			req.Version = given[0]
 			if req.Hold, err = hold.hold(); err != nil {
@@ -101,9 +95,9 @@ before. Agent rollback is the same with the previous release as its default.
 }
 
 func (c *cli) install(ctx context.Context, req api.InstallRequest) error {
-	progress := c.newProgress()
-	result, err := c.client().Install(ctx, req, progress.event)
-	return c.end(progress, result, err)
+	return c.attend(ctx, func(ctx context.Context, on func(api.Event)) (api.Result, error) {
+		return c.client().Install(ctx, req, on)
+	})
 }
 
 func (c *cli) commitCommand() *cobra.Command {
@@ -118,9 +112,9 @@ the release on probation. Agent rollback ends it the other way, agent status sho
 ` + exitHelp,
 		Args: args(0, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			progress := c.newProgress()
-			result, err := c.client().Commit(cmd.Context(), api.CommitRequest{Version: strings.Join(given, "")}, progress.event)
-			return c.end(progress, result, err)
+			return c.attend(cmd.Context(), func(ctx context.Context, on func(api.Event)) (api.Result, error) {
+				return c.client().Commit(ctx, api.CommitRequest{Version: strings.Join(given, "")}, on)
+			})
 		},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+
+	"theseus/agent/printable"
 )
 
 // lineHandler writes "agent: 20:04:05.000 message key=value", a line a record, in one write.
@@ -28,7 +30,7 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level > slog.LevelInfo {
 		line.WriteString(strings.ToLower(r.Level.String()) + ": ")
 	}
-	line.WriteString(printable(r.Message) + h.attrs)
+	line.WriteString(printable.Text(r.Message) + h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
 		line.WriteString(attr(a))
 		return true
@@ -53,7 +55,7 @@ func (h lineHandler) WithGroup(string) slog.Handler { return h }
 // attr quotes what could be taken for another line or another attribute.
 func attr(a slog.Attr) string {
 	value := a.Value.Resolve().String()
-	if strings.ContainsAny(value, " \"=") || value != printable(value) || value == "" {
+	if strings.ContainsAny(value, " \"=") || value != printable.Text(value) || value == "" {
 		value = fmt.Sprintf("%q", value)
 	}
 	return " " + a.Key + "=" + value

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/agent/heart"
+	"theseus/integration/need"
 )
 
 // patience is for a fact to become true on a machine that has much else to do.
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // words are what the scripts have beside testscript's own.
 func words() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread, "manager": manager, "newkey": newKey, "sign": sign}
+	return map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "await": await, "unread": unread, "manager": manager, "newkey": newKey, "sign": sign, "scrape": scrape}
 }
 
 // manager is a service manager that listens on a socket and writes what it hears into a file, one line each, as long
@@ -153,7 +154,7 @@ func TestANodeIsRunAndUpgraded(t *testing.T) {
 // makePackages has Erlang make cnt 1.0.0, 1.1.0 and 1.2.0, the last of which cannot change its state.
 func makePackages(t *testing.T) string {
 	t.Helper()
-	needTool(t, "erl")
+	need.Tool(t, "erl")
 	out := t.TempDir()
 	source, err := filepath.Abs("testdata/release")
 	if err != nil {
@@ -166,15 +167,4 @@ func makePackages(t *testing.T) string {
 		t.Fatalf("cannot make the packages: %v\n%s", err, text)
 	}
 	return out
-}
-
-func needTool(t testing.TB, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
 }

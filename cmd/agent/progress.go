@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/agent/api"
+	"theseus/agent/printable"
 )
 
 // progress shows an upgrade while it goes on: one line for each step, on a terminal also one live line with
@@ -36,7 +37,7 @@ func (p *progress) event(e api.Event) {
 	default:
 		p.close()
 		_, step, _ := strings.Cut(e.Kind, ".")
-		fmt.Fprintf(p.cli.stderr, "%-10s %s\n", step, printable(e.Message))
+		fmt.Fprintf(p.cli.stderr, "%-10s %s\n", step, printable.Text(e.Message))
 	}
 }
 

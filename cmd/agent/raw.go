@@ -29,6 +29,8 @@ func (f *rawFlags) define(cmd *cobra.Command) {
 
 func (f *rawFlags) args(cmd *cobra.Command, given []string) error {
 	switch {
+	case !f.on && len(given) > 0 && given[0] == "agent": // a verb of an image whose entrypoint this is
+		return nil
 	case !f.on:
 		return args(0, 0)(cmd, given)
 	case len(given) == 0:

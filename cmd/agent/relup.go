@@ -15,7 +15,9 @@ import (
 
 	"theseus/agent"
 	"theseus/agent/api"
+	"theseus/agent/printable"
 	"theseus/agent/relup"
+	"theseus/agent/source"
 	"theseus/signals"
 )
 
@@ -32,7 +34,9 @@ func (c *cli) relupCommand() *cobra.Command {
 applications have are used; for an application without one the instructions are derived from what changed in its modules, and
 where that cannot be done safely the command says why and makes nothing. It leads up only: a way back is not derived. Put it as
 releases/VSN/relup into the package of NEW; or print the appups with --appup, review them and keep them with the sources. It needs
-no agent, but the OTP of the image, and a few times the packages' size in TMPDIR.
+no agent, but the OTP of the image, and a few times the packages' size in TMPDIR. Packages come from all that agent upgrade takes
+them from, and are signed where it asks for that (AGENT_PUBLIC_KEYS). What comes over a network needs a digest in its reference
+(#sha256=HEX, @sha256:HEX) or such a signature.
 
   docker run --rm --entrypoint agent -v "$PWD:/mnt" IMAGE relup /mnt/app-1.0.0.tar.gz /mnt/app-1.1.0.tar.gz -o /mnt/relup
 
@@ -60,6 +64,15 @@ func (c *cli) makeRelup(ctx context.Context, packages [2]string) (made relup.Mad
 		return made, fmt.Errorf("cannot make a relup: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var paths [2]string
+	for i, ref := range packages {
+		var file *source.File
+		if file, err = c.fetch(ctx, ref, sourceFlags{}); err != nil {
+			return made, err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		paths[i] = file.Path
+	}
 	image, err := agent.DetectImage()
 	if err != nil {
 		return made, err
@@ -68,19 +81,14 @@ func (c *cli) makeRelup(ctx context.Context, packages [2]string) (made relup.Mad
 	if err != nil {
 		return made, err
 	}
-	return relup.Packages(ctx, dir, image, init.Start, packages)
+	return relup.Packages(ctx, dir, image, init, paths)
 }
 
 // tellUnderivable is for what is no error of the command, but its answer.
 func (c *cli) tellUnderivable(err error) error {
 	var none *relup.UnderivableError
-	if e, refused := refusal("the package", err); refused {
-		c.status = exitRefused
-		if c.json {
-			c.printError(e)
-		} else {
-			c.complain(e)
-		}
+	if e, status := refusal("the package", err); e != nil {
+		c.tellRefused(e, status)
 		return nil
 	}
 	if errors.As(err, &none) {
@@ -91,7 +99,7 @@ func (c *cli) tellUnderivable(err error) error {
 
 func (c *cli) tellRelup(made relup.Made, output string, appups bool) error {
 	for _, warning := range made.Warnings {
-		fmt.Fprintf(c.stderr, "agent: systools warns: %s\n", printable(warning))
+		fmt.Fprintf(c.stderr, "agent: systools warns: %s\n", printable.Text(warning))
 	}
 	for _, name := range slices.Sorted(maps.Keys(made.Derived)) {
 		fmt.Fprintf(c.stderr, "agent: %s has no appup: its instructions were derived\n", name)

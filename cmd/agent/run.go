@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"theseus/agent"
+	"theseus/agent/rehearse"
 	"theseus/signals"
 )
 
@@ -33,6 +34,10 @@ TERM and --grace to end. Signals 32 and 34 are the C library's and cannot be for
 
   ENTRYPOINT ["agent", "run", "--raw", "--", "/usr/bin/server", "--port", "80"]
 
+With the name agent and a verb it is that verb and nothing else, so that an image with this entrypoint has all of them:
+
+  docker run --rm IMAGE agent version
+
 ENVIRONMENT
 ` + agent.Help() + `
 EXIT STATUS
@@ -41,8 +46,12 @@ EXIT STATUS
   it is not to be found`,
 		Args: raw.args,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if raw.on {
+			switch {
+			case raw.on:
 				return c.runRaw(raw, given)
+			case len(given) > 0:
+				c.status = run(cmd.Context(), given[1:], c.env, c.stdin, c.stdout, c.stderr)
+				return nil
 			}
 			config, err := agent.ConfigFrom(c.env)
 			if err != nil {
@@ -51,6 +60,11 @@ EXIT STATUS
 			debug.SetGCPercent(gcPercent)
 			c.stderr = signals.Stderr{} // where nobody reads it, lines are lost: an agent that waited could not end
 			log := slog.New(c.handler(config.LogJSON))
+			for _, name := range agent.Ignored(c.env) {
+				if name != rehearse.Variable {
+					log.Warn("what " + name + " says is ignored: agent run has no such setting")
+				}
+			}
 			c.status, err = agent.Run(cmd.Context(), config, c.env, version(), log)
 			return err
 		},

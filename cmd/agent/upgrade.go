@@ -1,47 +1,35 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"theseus/agent/api"
-	"theseus/agent/trust"
-)
-
-// Codes of files that this command cannot read.
-const (
-	codeNoPackage   = "no-package"
-	codeNoSignature = "no-signature"
 )
 
 func (c *cli) upgradeCommand() *cobra.Command {
 	var req api.UpgradeRequest
 	var settle time.Duration
-	var signature string
+	var from sourceFlags
 	var hold holdFlags
 	cmd := &cobra.Command{
 		Use:   "upgrade PACKAGE|-",
 		Short: "Upgrade the running release to the one in a package, in service",
 		Long: `Upgrade sends a release package, as rebar3 tar makes it, to the agent, which verifies and unpacks it beside
 the running release, installs it with OTP's release_handler, watches it, and makes it permanent. When it does
-not go well the old release runs on, or runs again. A - reads the package from standard input; the version of a release on
-the volume in the place of a package is agent install.
+not go well the old release runs on, or runs again. The version of a release on the volume in the place of a package is agent install.
 
 Where the release has no relup from what runs, the way leads over releases on the volume whose relups do; agent unpack puts one
 there. Until the last relup is through, everything that goes wrong ends in the release that ran before the first.
 
 A release that needs a restart is refused, with 5 where its relup restarts the emulator and with 3 where it has none, unless
 --restart allows it: the node is restarted into the new release on trial, and its connections and state end.
+
+While it is watched the image's gates are asked (agent gate check), for as long as --settle says; one that fails takes it back.
 
 With --derived (or AGENT_DERIVED_RELUPS=allow) a package without a relup gets one, from the appups of its applications and, for those that
 have none, from what changed in their modules; what is to be done is told before it is. agent relup makes the same beforehand.
@@ -55,27 +43,23 @@ one that --signature names, or is.
 
   docker exec -i CONTAINER agent upgrade - --signature "$(cat app.minisig)" < app-1.1.0.tar.gz
 
-` + holdHelp + exitHelp,
+` + sourceHelp + holdHelp + exitHelp,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) (err error) {
-			if cmd.Flags().Changed("settle") {
-				req.Settle = &settle
+			if req.Settle, err = settled(cmd, settle); err != nil {
+				return err
 			}
 			if req.Hold, err = hold.hold(); err != nil {
 				return err
 			}
 			if c.namesRelease(cmd.Context(), given[0]) {
-				return c.upgradeTo(cmd.Context(), given[0], req, signature)
+				return c.upgradeTo(cmd.Context(), given[0], req, from)
 			}
-			if req.Signature, err = findSignature(given[0], signature); err != nil {
-				return err
-			}
-			return c.send(given[0], &req, func(pkg *sentPackage) (api.Result, error) {
-				return c.client().Upgrade(cmd.Context(), req, pkg.content, pkg.progress.event)
-			})
+			return c.send(cmd.Context(), given[0], from, req, c.client().Upgrade)
 		},
 	}
-	packageFlags(cmd, &req, &signature)
+	from.define(cmd)
+	allowDowngradeFlag(cmd, &req)
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")
 	cmd.Flags().BoolVar(&req.Derived, "derived", false, "have the relup made that the package lacks, where that can be done safely")
 	settleFlag(cmd, &settle)
@@ -84,113 +68,33 @@ one that --signature names, or is.
 }
 
 // upgradeTo is for a release that is on the volume.
-func (c *cli) upgradeTo(ctx context.Context, version string, req api.UpgradeRequest, signature string) error {
+func (c *cli) upgradeTo(ctx context.Context, version string, req api.UpgradeRequest, from sourceFlags) error {
 	switch {
-	case req.SHA256 != "" || signature != "":
-		return usageError{fmt.Errorf("cannot check %s: it is on the volume, and --sha256 and --signature are for a package", version)}
+	case from != sourceFlags{}:
+		return usageError{fmt.Errorf("cannot check %s: it is on the volume, and --sha256, --signature and --release are for a package", version)}
 	case req.Derived:
 		return usageError{fmt.Errorf("cannot derive a relup for %s: it is on the volume already, and --derived is for a package", version)}
 	}
 	return c.install(ctx, api.InstallRequest{Version: version, Restart: req.Restart, Settle: req.Settle, Hold: req.Hold})
 }
 
-// packageFlags say what is expected of a package.
-func packageFlags(cmd *cobra.Command, req *api.UpgradeRequest, signature *string) {
-	cmd.Flags().StringVar(&req.SHA256, "sha256", "", "digest that the package must have, in hex")
-	cmd.Flags().StringVar(signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig, where that is there)")
+func allowDowngradeFlag(cmd *cobra.Command, req *api.UpgradeRequest) {
 	cmd.Flags().BoolVar(&req.AllowDowngrade, "allow-downgrade", false, "let the package be of an older version than what runs")
 }
 
 func settleFlag(cmd *cobra.Command, settle *time.Duration) {
-	cmd.Flags().DurationVar(settle, "settle", 0, "how long to watch the new release before it is permanent (default the agent's AGENT_SETTLE)")
+	cmd.Flags().DurationVar(settle, "settle", 0, "how long to watch the new release before it is permanent (default what the gates' file says, else AGENT_SETTLE)")
 }
 
-// sentPackage is one on its way to the agent.
-type sentPackage struct {
-	content  io.Reader
-	progress *progress
-}
-
-// send opens a package, has it sent, and tells how that ended.
-func (c *cli) send(path string, req *api.UpgradeRequest, do func(*sentPackage) (api.Result, error)) error {
-	progress := c.newProgress()
-	pkg, err := c.open(path)
-	if err != nil {
-		return err
-	}
-	defer pkg.Close()
-	req.Name = printable(filepath.Base(path))
-	if path == "-" {
-		req.Name = "standard input"
-	} else if info, err := pkg.(*os.File).Stat(); err == nil && info.Mode().IsRegular() {
-		req.Size = info.Size()
-	}
-	result, err := do(&sentPackage{pkg, progress})
-	return c.end(progress, result, err)
-}
-
-// findSignature reads the file that was named, or the one beside the package, which may be missing. It may also be
-// the text itself that was given: docker exec passes a host's files on as arguments and standard input alone.
-func findSignature(pkg, named string) (string, error) {
-	path := named
+// settled is nil where the flag is not given.
+func settled(cmd *cobra.Command, settle time.Duration) (*time.Duration, error) {
 	switch {
-	case strings.Contains(named, "\n"):
-		return named, nil
-	case named == "" && pkg == "-":
-		return "", nil
-	case named == "":
-		path = pkg + trust.Suffix
+	case !cmd.Flags().Changed("settle"):
+		return nil, nil
+	case settle < 0:
+		return nil, usageError{fmt.Errorf("cannot watch a release for %s: --settle is 0 or more", settle)}
 	}
-	text, err := trust.ReadSignature(path)
-	if named == "" && errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", &api.Error{Code: codeNoSignature, Message: fmt.Sprintf("cannot read the signature: %v", err), State: "nothing was changed"}
-	}
-	return text, nil
-}
-
-func (c *cli) open(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return c.openStdin()
-	}
-	file, err := openPackage(path)
-	if err != nil {
-		e := &api.Error{Code: codeNoPackage, Message: err.Error(), State: "nothing was changed"}
-		if errors.Is(err, fs.ErrNotExist) {
-			e.Hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE; agent releases lists what is on the volume"
-		}
-		return nil, e
-	}
-	return file, nil
-}
-
-func openPackage(path string) (*os.File, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the package: %w", err)
-	}
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		file.Close()
-		return nil, fmt.Errorf("cannot read the package: %s is a directory", path)
-	}
-	return file, nil
-}
-
-// openStdin waits for the first byte, so that an agent is not asked for nothing.
-func (c *cli) openStdin() (io.ReadCloser, error) {
-	e := &api.Error{Code: codeNoPackage, State: "nothing was changed", Hint: "docker exec needs -i to pass standard input on: docker exec -i CONTAINER agent upgrade - < PACKAGE"}
-	if isTerminal(c.stdin) {
-		e.Message = "cannot read the package: standard input is a terminal"
-		return nil, e
-	}
-	in := bufio.NewReader(c.stdin)
-	if _, err := in.Peek(1); err != nil {
-		e.Message = "cannot read the package: standard input is empty"
-		return nil, e
-	}
-	return io.NopCloser(in), nil
+	return &settle, nil
 }
 
 func (c *cli) rollbackCommand() *cobra.Command {
@@ -203,7 +107,8 @@ func (c *cli) rollbackCommand() *cobra.Command {
 Where none do it is refused, unless --restart allows to restart the node into it, which ends its connections. Then the node need
 not be up, so that this leads out of a crash loop. A release in quarantine has to be named.
 
-A release that waits for its commit (--no-commit) is taken back, to the one that ran before it.
+A release that settles, or waits for its commit (--no-commit), is taken back at once, to the one that ran before it; the upgrade has
+failed then.
 
   docker exec CONTAINER agent rollback
 
@@ -213,9 +118,9 @@ A release that waits for its commit (--no-commit) is taken back, to the one that
 			if len(given) == 1 {
 				req.Version = given[0]
 			}
-			progress := c.newProgress()
-			result, err := c.client().Rollback(cmd.Context(), req, progress.event)
-			return c.end(progress, result, err)
+			return c.attend(cmd.Context(), func(ctx context.Context, on func(api.Event)) (api.Result, error) {
+				return c.client().Rollback(ctx, req, on)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&req.Restart, "restart", false, "restart the node where there is no way in service")

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -17,13 +16,17 @@ import (
 
 	"theseus/agent"
 	"theseus/agent/api"
+	"theseus/agent/printable"
+	"theseus/agent/source"
 	"theseus/agent/trust"
 	"theseus/volume"
 )
 
 // verifyFlags are those of `agent verify`.
 type verifyFlags struct {
-	keys, signature, sha256, volume string
+	sourceFlags
+	keys, volume string
+	running      bool // the node, and no package
 }
 
 // verified is the answer of `agent verify`.
@@ -66,127 +69,100 @@ type volumeCompared struct {
 func (c *cli) verifyCommand() *cobra.Command {
 	var flags verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify PACKAGE",
-		Short: "Check a package without an agent, and without a change to anything",
+		Use:   "verify PACKAGE|- | --running",
+		Short: "Check a package, or whether the node is its release, without a change to anything",
 		Long: `Verify checks all of a package that can be checked without a node: its digest, its signature where keys are
 configured (AGENT_PUBLIC_KEYS), the archive (AGENT_PACKAGE_LIMITS), the release in it, and whether the image has the OTP that it needs. With
 --volume it also compares the package with what is on a volume, which may belong to an agent that runs. It needs no
-agent, and a few kilobytes in TMPDIR.
+agent, and a few kilobytes in TMPDIR; a package that is no file comes there, too. Since nothing of it is run, one from a network
+needs no digest here: this is how to learn it.
 
   docker run --rm --entrypoint agent -v "$PWD:/mnt" IMAGE verify /mnt/app-1.1.0.tar.gz
 
+With --running it asks the running agent in what the node is not the release on the volume: code, code path, applications, their
+environments, and processes that were left in code that was replaced. docs/drift.md has the kinds of differences.
+
+  docker exec CONTAINER agent verify --running
+
+` + packageHelp + `
 EXIT STATUS
-  0 the package is good · 1 it could not be checked · 2 usage · 3 it would be refused`,
-		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			config, err := agent.ConfigFrom(c.env)
-			if err == nil && given[0] == "-" {
-				err = errors.New("cannot verify standard input: a package is read twice, so it must be a file")
+  0 the package is good, or the node is its release · 1 it could not be checked · 2 usage · 3 it would be refused, or the node has drifted
+  10 agent not running · 11 busy with an upgrade`,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if flags.running {
+				return args(0, 0)(cmd, given)
 			}
+			return args(1, 1)(cmd, given)
+		},
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if flags.running {
+				if flags != (verifyFlags{running: true}) {
+					return usageError{errors.New("cannot verify a package and the node at once: --running goes alone")}
+				}
+				return c.verifyRunning(cmd.Context())
+			}
+			config, err := agent.ConfigFrom(c.env)
 			if err != nil {
 				return usageError{err}
 			}
-			policy := config.Trust()
 			if flags.keys != "" {
-				policy = trust.Policy{Keys: flags.keys}
+				config.PublicKeys = flags.keys
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 			defer stop()
-			found, err := verify(ctx, config, policy, flags, given[0])
+			found, err := c.verify(ctx, config, flags, given[0])
 			return c.tellVerified(found, err)
 		},
 	}
+	flags.define(cmd)
 	cmd.Flags().StringVar(&flags.keys, "public-keys", "", "file with a minisign public key, or directory of *.pub (default AGENT_PUBLIC_KEYS)")
-	cmd.Flags().StringVar(&flags.signature, "signature", "", "file with the package's minisign signature, or its text (default PACKAGE.minisig)")
-	cmd.Flags().StringVar(&flags.sha256, "sha256", "", "digest that the package must have, in hex")
 	cmd.Flags().StringVar(&flags.volume, "volume", "", "release root to compare with; nothing is written there")
+	cmd.Flags().BoolVar(&flags.running, "running", false, "compare the node with its release")
 	return cmd
 }
 
 // verify takes the steps in the order of an upgrade: nothing is unpacked of a package that is not trusted.
-func verify(ctx context.Context, config agent.Config, policy trust.Policy, flags verifyFlags, path string) (verified, error) {
-	v := verified{Package: path}
-	if err := v.authenticate(ctx, policy, flags, config.Limits); err != nil {
+func (c *cli) verify(ctx context.Context, config agent.Config, flags verifyFlags, ref string) (v verified, err error) {
+	v.Package = source.Redact(ref)
+	options := c.options(flags.sourceFlags)
+	options.Look = true
+	policy := config.Trust()
+	file, err := source.Fetch(ctx, ref, options, policy, config.Limits)
+	if err != nil {
 		return v, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	v.SHA256, v.Size = file.SHA256, file.Size
+	if policy.Required() {
+		v.Signature = &signatureFound{Key: file.Signer.Key, Comment: file.Signer.Comment}
 	}
 	image, err := agent.DetectImage()
 	if err != nil {
 		return v, err
 	}
-	found, err := volume.Inspect(ctx, path, v.SHA256, volume.Place{Volume: flags.volume, Image: image, Limits: config.Limits})
-	if err != nil {
-		return v, err
+	found, err := volume.Inspect(ctx, file.Path, v.SHA256, volume.Place{Volume: flags.volume, Image: image, Limits: config.Limits})
+	if err == nil {
+		v.add(found, image, flags.volume)
 	}
-	v.OTP = image.OTPRoot
+	return v, err
+}
+
+func (v *verified) add(found volume.Inspected, image volume.Image, root string) {
 	r := found.Release
+	v.OTP = image.OTPRoot
 	v.Release = releaseFound{Name: r.Name, Version: r.Version, ERTS: r.ERTS, BringsERTS: found.HasERTS, Applications: len(r.Libs), Size: r.Size}
 	v.Relup.From, v.Relup.To = found.Relup.Edges()
 	v.Skipped = append([]string{}, found.Skipped...)
-	if flags.volume != "" {
-		v.Volume = &volumeCompared{Root: flags.volume, Known: found.Known}
+	if root != "" {
+		v.Volume = &volumeCompared{Root: root, Known: found.Known}
 	}
-	return v, nil
-}
-
-// authenticate reads the package once, for its digest and its signature.
-func (v *verified) authenticate(ctx context.Context, policy trust.Policy, flags verifyFlags, limits volume.Limits) error {
-	signature, err := findSignature(v.Package, flags.signature)
-	if err != nil {
-		return err
-	}
-	file, err := openPackage(v.Package)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	switch info, err := file.Stat(); {
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("cannot read the package: %s is no file", v.Package)
-	case info.Size() > limits.PackageBytes:
-		return limits.TooLarge()
-	}
-	signed, err := policy.Open(file, signature)
-	if err != nil {
-		return err
-	}
-	sum := sha256.New()
-	if v.Size, err = io.Copy(sum, untilDone{ctx, signed}); err != nil {
-		return err
-	}
-	v.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	if want := strings.ToLower(flags.sha256); want != "" && want != v.SHA256 {
-		return &api.Error{Code: "wrong-digest", Message: fmt.Sprintf("cannot use %s: its sha256 is %s, not %s", v.Package, v.SHA256, want)}
-	}
-	signer, err := signed.Signer()
-	if err == nil && policy.Required() {
-		v.Signature = &signatureFound{Key: signer.Key, Comment: signer.Comment}
-	}
-	return err
-}
-
-// untilDone ends at the first read after its context has ended.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u untilDone) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.r.Read(p)
 }
 
 // tellVerified prints what was found. A package that would be refused is no error of the command, but its answer.
 func (c *cli) tellVerified(v verified, err error) error {
-	e, refused := refusal(v.Package, err)
-	switch {
-	case refused && c.json:
-		c.printError(e)
-	case refused:
-		c.complain(e)
+	switch e, status := refusal(v.Package, err); {
+	case e != nil:
+		c.tellRefused(e, status)
 	case err != nil:
 		return fmt.Errorf("cannot verify %s: %w", v.Package, err)
 	case c.json:
@@ -194,26 +170,39 @@ func (c *cli) tellVerified(v verified, err error) error {
 	default:
 		v.tell(c.stdout)
 	}
-	if refused {
-		c.status = exitRefused
-	}
 	return nil
 }
 
-// refusal says whether the package itself is the reason.
-func refusal(path string, err error) (*api.Error, bool) {
+// tellRefused is for a package that is not used, where that is what was asked.
+func (c *cli) tellRefused(e *api.Error, status int) {
+	c.status = status
+	if c.json {
+		c.printError(e)
+	} else {
+		c.complain(e)
+	}
+}
+
+// unreadable are the codes of a package of which nothing is known.
+var unreadable = []string{source.CodeNoPackage, source.CodeNoSignature, source.CodeLost}
+
+// refusal is what is said of a package that is not used, and the status of that: is it the package's, or could it not be
+// read? It is nil for any other error.
+func refusal(name string, err error) (*api.Error, int) {
 	var told *api.Error
 	var distrust *trust.Error
 	var pkg *volume.PackageError
 	switch {
+	case errors.As(err, &told) && slices.Contains(unreadable, told.Code):
+		return told, exitError
 	case errors.As(err, &told):
-		return told, true
+		return told, exitRefused
 	case errors.As(err, &distrust):
-		return &api.Error{Code: string(distrust.Code), Message: fmt.Sprintf("cannot use %s: %v", path, distrust), Hint: distrust.Hint}, true
+		return &api.Error{Code: string(distrust.Code), Message: fmt.Sprintf("cannot use %s: %v", name, distrust), Hint: distrust.Hint}, exitRefused
 	case errors.As(err, &pkg):
-		return &api.Error{Code: string(pkg.Code), Message: fmt.Sprintf("cannot use %s: %v", path, pkg.Err)}, true
+		return &api.Error{Code: string(pkg.Code), Message: fmt.Sprintf("cannot use %s: %v", name, pkg.Err)}, exitRefused
 	}
-	return nil, false
+	return nil, exitDone
 }
 
 func (v verified) tell(out io.Writer) {
@@ -234,9 +223,9 @@ func (v verified) tell(out io.Writer) {
 	}
 	fmt.Fprintf(w, "release\t%s %s, %d applications, %s unpacked\n", v.Release.Name, v.Release.Version, v.Release.Applications, size(float64(v.Release.Size)))
 	fmt.Fprintf(w, "erts\t%s, %s\n", v.Release.ERTS, from)
-	fmt.Fprintf(w, "relup\t%s\n", printable(v.Relup.String()))
+	fmt.Fprintf(w, "relup\t%s\n", printable.Text(v.Relup.String()))
 	if len(v.Skipped) > 0 {
-		fmt.Fprintf(w, "left out\t%s: no place on a volume\n", printable(strings.Join(v.Skipped, ", ")))
+		fmt.Fprintf(w, "left out\t%s: no place on a volume\n", printable.Text(strings.Join(v.Skipped, ", ")))
 	}
 	switch {
 	case v.Volume == nil:

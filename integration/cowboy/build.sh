@@ -1,9 +1,11 @@
 #!/bin/sh
-# Usage: OLD=SUITE NEW=SUITE build.sh OUTDIR
+# Usage: build.sh OUTDIR
 #
-# Builds quay-1.0.0.tar.gz and quay-1.1.0.tar.gz out of this directory and of the two rabbitmq-server that are unpacked in /debian.
+# Builds quay-1.0.0.tar.gz and quay-1.1.0.tar.gz out of this directory and of the two rabbitmq-server that are unpacked in
+# /debian: 1.0.0 has the plugins of one Debian, 1.1.0 the ranch of the next.
 set -eu
 
+OLD=trixie NEW=sid
 here=$(cd "$(dirname "$0")" && pwd)
 libs=$(mktemp -d)
 mkdir -p "$1"

@@ -3,17 +3,13 @@
 package cowboy_test
 
 import (
-	"bytes"
-	"cmp"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"theseus/integration/docker"
+	"theseus/integration/debian"
 	"theseus/integration/images"
-	"theseus/integration/need"
 	"theseus/integration/ship"
 )
 
@@ -23,7 +19,7 @@ const alone = "29"
 func TestAServiceOnCowboyIsUpgradedUnderItsConnections(t *testing.T) {
 	ship.OnOTP(t, alone, func(t *testing.T, set *images.Set) {
 		s := ship.Build(t, set)
-		dir := packages(s)
+		dir := debian.Packages(s, "cowboy")
 		s.Options = []string{"-v", dir + ":/seed:ro", "-e", "AGENT_SEED=/seed/quay-1.0.0.tar.gz"}
 		s.Replace(set.Image)
 		s.Serves("1.0.0")
@@ -59,24 +55,3 @@ func TestAServiceOnCowboyIsUpgradedUnderItsConnections(t *testing.T) {
 }
 
 func ranch(s *ship.Ship) string { return s.RPC("application", "get_key", "[ranch,vsn]") }
-
-// packages builds both, of what is downloaded from Debian once.
-func packages(s *ship.Ship) (dir string) {
-	s.T.Helper()
-	root, err := images.Root()
-	s.Must(err)
-	build := docker.Build{
-		Dir: filepath.Join(root, "integration", "cowboy"), File: "Dockerfile", Args: map[string]string{"OTP": s.Set.OTP},
-		Tag: cmp.Or(os.Getenv("AGENT_TEST_IMAGE"), "theseus-demo") + "-cowboy:" + s.Set.OTP,
-	}
-	var progress bytes.Buffer
-	if err := build.Run(s.T.Context(), &progress); err != nil {
-		if strings.Contains(progress.String(), "Failed to fetch") || strings.Contains(progress.String(), "Unable to") {
-			need.Missing(s.T, "Debian's packages: "+progress.String())
-		}
-		s.T.Fatalf("%v\n%s", err, progress.String())
-	}
-	dir = s.T.TempDir()
-	s.Must(s.Session.CopyOut(s.T.Context(), build.Tag, "/packages/.", dir))
-	return dir
-}

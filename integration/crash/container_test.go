@@ -10,6 +10,7 @@ import (
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
+	"theseus/integration/program"
 	"theseus/integration/ship"
 )
 
@@ -37,11 +38,10 @@ func inContainer(t *testing.T, otp string) {
 		t.Fatalf("cannot build the images: %v\n%s", err, progress.String())
 	}
 	dir := t.TempDir()
-	for _, build := range [][]string{{"build", "-o", dir, "theseus/cmd/agent"}, {"test", "-c", "-o", filepath.Join(dir, "crash.test"), "theseus/integration/crash"}} {
-		cmd := exec.CommandContext(t.Context(), "go", build...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		must(t, cmd)
-	}
+	program.Build(t, filepath.Join(dir, "agent"), "theseus/cmd/agent")
+	story := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", filepath.Join(dir, "crash.test"), "theseus/integration/crash")
+	story.Env = append(os.Environ(), "CGO_ENABLED=0")
+	must(t, story)
 	must(t, exec.Command("cp", "-a", filepath.Dir(set.Package(images.Seed)), filepath.Join(dir, "packages")))
 	words := []string{"run", "--rm", "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--cap-add", "NET_ADMIN"}
 	words = append(words, "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--entrypoint", "/kit/crash.test", "-v", dir+":/kit", "-e", "AGENT_TEST_KIT=/kit")

@@ -12,6 +12,7 @@ import (
 
 	"theseus/integration/images"
 	"theseus/integration/need"
+	"theseus/integration/program"
 	"theseus/integration/repack"
 )
 
@@ -50,9 +51,7 @@ func newKit(t *testing.T) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-o", k.agent, "theseus/cmd/agent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	must(t, build)
+	program.Build(t, k.agent, "theseus/cmd/agent")
 	must(t, exec.Command(filepath.Join(root, "integration", "demo", "build.sh"), filepath.Join(dir, "packages")))
 	k.cutRelup(t)
 	return k

@@ -102,6 +102,9 @@ func complete(root string, r record, spare []string) error {
 	} {
 		expect(want, name)
 	}
+	if err := reports(root, want); err != nil {
+		return err
+	}
 	for version, release := range r.Releases {
 		if release.Unborn() {
 			return fmt.Errorf("%s is recorded, never was permanent, and nobody wants it", version)
@@ -111,6 +114,26 @@ func complete(root string, r record, spare []string) error {
 		}
 	}
 	return onlyNames(root, want, spare)
+}
+
+// reports are those of attempts, each whole: they are for people, and none has to be there.
+func reports(root string, names map[string]bool) error {
+	files, err := filepath.Glob(filepath.Join(root, ".agent", "reports", "*.json"))
+	if err != nil {
+		return err
+	}
+	expect(names, ".agent/reports")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !json.Valid(text) {
+			return fmt.Errorf("the report %s is not whole", filepath.Base(file))
+		}
+		expect(names, ".agent/reports/"+filepath.Base(file))
+	}
+	return nil
 }
 
 func expect(names map[string]bool, path string) {

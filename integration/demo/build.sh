@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: [FULL=1] build.sh OUTDIR
+# Usage: [FULL=1] [VERSIONS="V..."] build.sh OUTDIR
 #
 # Builds demo-1.0.0.tar.gz, demo-1.1.0.tar.gz and demo-1.2.0.tar.gz with rebar3, the later ones with a
 # relup from and to each release before. They are thin; with FULL=1 they bring the runtime along.
@@ -7,7 +7,7 @@
 # REMOVED names taken away.
 set -eu
 
-VERSIONS="1.0.0 1.1.0 1.2.0"
+VERSIONS=${VERSIONS:-1.0.0 1.1.0 1.2.0}
 profile=${FULL:+full}
 profile=${profile:-default}
 here=$(cd "$(dirname "$0")" && pwd)

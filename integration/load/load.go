@@ -134,3 +134,15 @@ func closeAll(clients []*client) {
 		c.disconnect()
 	}
 }
+
+// Pause lets the load run for a while.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

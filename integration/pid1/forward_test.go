@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/need"
 )
 
 // listener is an agent with a command that says which signals it gets.
@@ -92,7 +94,7 @@ func TestTheAgentsOwnSignalsAreNobodyElses(t *testing.T) {
 // What keeps the agent busy are orphans and signals, and the runtime preempts whom it finds at work. The command
 // would tell of any signal that was not sent. AGENT_TEST_BUSY says how long.
 func TestABusyAgentSendsNoSignalOfItsOwn(t *testing.T) {
-	tool(t, "bash")
+	need.Tool(t, "bash")
 	length := 3 * time.Second
 	if text := os.Getenv("AGENT_TEST_BUSY"); text != "" {
 		var err error
@@ -130,7 +132,7 @@ func TestWithGroupTheWholeGroupIsSignalled(t *testing.T) {
 
 // One that has changed its user, for an agent that may not signal other users' processes.
 func TestASignalThatMayNotBeSentIsALineInTheLog(t *testing.T) {
-	tool(t, "setpriv")
+	need.Tool(t, "setpriv")
 	r := start(t, scene{
 		launch:  `exec setpriv --bounding-set=-kill "$0" "$@"`,
 		command: []string{"setpriv", "--reuid", "1000", "--clear-groups", "sh", "-c", "echo ready; read line; exit 6"},

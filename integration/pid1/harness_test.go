@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/integration/need"
+	"theseus/integration/program"
 )
 
 // patience is how long a fact may take on a loaded machine.
@@ -41,11 +42,7 @@ var workshop = sync.OnceValue(func() string {
 	return dir
 })
 
-var build = sync.OnceValues(func() ([]byte, error) {
-	cmd := exec.Command("go", "build", "-o", workshop(), "theseus/cmd/agent")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	return cmd.CombinedOutput()
-})
+var build sync.Once
 
 // agent is the binary, where it can be what it is made for.
 func agent(t *testing.T) string {
@@ -53,17 +50,9 @@ func agent(t *testing.T) string {
 	if os.Getuid() != 0 {
 		need.Missing(t, "root, for a PID namespace")
 	}
-	if out, err := build(); err != nil {
-		t.Fatalf("cannot build the agent: %v\n%s", err, out)
-	}
-	return filepath.Join(workshop(), "agent")
-}
-
-func tool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		need.Missing(t, name)
-	}
+	path := filepath.Join(workshop(), "agent")
+	build.Do(func() { program.Build(t, path, "theseus/cmd/agent") })
+	return path
 }
 
 // scene is how the agent is started.

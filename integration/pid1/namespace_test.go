@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/need"
 )
 
 // beside has the agent run below a shell that is PID 1.
@@ -83,7 +85,7 @@ func TestOutsidePID1OnlyWhatDescendsFromTheAgentIsSignalled(t *testing.T) {
 }
 
 func TestBehindAnotherInitStatusesPass(t *testing.T) {
-	tool(t, "tini")
+	need.Tool(t, "tini")
 	for command, want := range map[string]int{"exit 7": 7, "kill -TERM $$": 143} {
 		r := start(t, scene{launch: `exec tini -- "$0" "$@"`, command: shell(command)})
 		r.ends(want)
@@ -118,7 +120,7 @@ func unprivileged() string {
 
 // The user is in no passwd file. What is left out needs a privilege for its scene, not for the agent.
 func TestAllOfThisIsSoForAnyUserWithNoPrivilege(t *testing.T) {
-	tool(t, "setpriv")
+	need.Tool(t, "setpriv")
 	if os.Getenv(userVariable) != "" {
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"theseus/integration/need"
 )
 
 // A shell's (… &) leaves a process whose parent ends at once. Its group is the command's, unless setsid is
@@ -50,7 +52,7 @@ func TestTenThousandOrphansThatDieAtOnceLeaveNothingBehind(t *testing.T) {
 	const orphans = 10000
 	r := start(t, scene{command: shell(fmt.Sprintf(`trap 'exit 7' USR1
 		setsid sh -c 'mkfifo /tmp/pid1-$$; exec 3<>/tmp/pid1-$$; rm /tmp/pid1-$$
-			n=0; while [ $n -lt %d ]; do (read x <&3) & n=$((n+1)); [ $((n%%1000)) = 0 ] && echo $n; done'
+			n=0; while [ $n -lt %d ]; do (read x <&3) & n=$((n+1)); [ $((n%%100)) = 0 ] && echo $n; done'
 		echo ready; while :; do sleep 0.05; done`, orphans))})
 	for line := ""; line != "ready"; {
 		line = r.line()
@@ -62,12 +64,8 @@ func TestTenThousandOrphansThatDieAtOnceLeaveNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := rss(r.first())
-	died := time.Now()
 	tell(t, -group, unix.SIGKILL)
-	eventually(t, "only the command is left", func() bool { return len(children(r.first())) == 1 })
-	if took := time.Since(died); took > 2*time.Second {
-		t.Errorf("it took %v", took)
-	}
+	eventually(t, "only the command is left", func() bool { return len(children(r.first())) == 1 }) // how fast, bench/init measures
 	if grown := rss(r.first()) - before; grown >= 1024 {
 		t.Errorf("the agent grew by %d KiB", grown)
 	}
@@ -101,7 +99,7 @@ func repetitions(t *testing.T, few int) int {
 
 // As docker exec does: a process that comes into the namespace from outside has no parent there.
 func TestWhatAnOperatorLeavesRunningIsReapedAndNotSignalled(t *testing.T) {
-	tool(t, "nsenter")
+	need.Tool(t, "nsenter")
 	r := start(t, scene{command: shell(`trap 'echo heard' USR1; echo ready; while :; do sleep 0.05; done`)})
 	r.expect("ready")
 	before := children(r.first())

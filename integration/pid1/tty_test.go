@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"theseus/integration/need"
 	"theseus/integration/terminal"
 )
 
@@ -13,7 +14,7 @@ import (
 var interactive = []string{"env", "PS1=next> ", "HISTFILE=", "bash", "--norc", "--noprofile", "--noediting", "-i"}
 
 func TestAShellOnATerminalHasJobControl(t *testing.T) {
-	tool(t, "bash")
+	need.Tool(t, "bash")
 	c := terminal.Open(t)
 	r := start(t, scene{tty: c.Near, command: interactive})
 	c.Shows("next> ")
@@ -80,7 +81,7 @@ func TestAsPID1AStopHangsNothing(t *testing.T) {
 // session is a person's shell as PID 1, for an agent that is one of its jobs; $agent is the way to run it.
 func session(t *testing.T) (*run, *terminal.Terminal) {
 	t.Helper()
-	tool(t, "bash")
+	need.Tool(t, "bash")
 	c := terminal.Open(t)
 	r := start(t, scene{
 		tty: c.Near, command: []string{"true"}, launch: `export agent="$0 run --raw --"; exec ` + strings.Replace(strings.Join(interactive, " "), "PS1=next> ", "'PS1=next> '", 1),

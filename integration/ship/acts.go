@@ -26,6 +26,16 @@ func (s *Ship) Tells(kind string) {
 	s.T.Errorf("the history has no %s: %v", kind, kinds)
 }
 
+// Has fails the story unless a text has these words.
+func (s *Ship) Has(text string, words ...string) {
+	s.T.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			s.T.Errorf("%q is not in\n%s", w, text)
+		}
+	}
+}
+
 // AwaitEvent waits until the history tells of it.
 func (s *Ship) AwaitEvent(kind string) {
 	s.T.Helper()

@@ -282,12 +282,13 @@ func Decode[T any](s *Ship, a Answer) T {
 	return v
 }
 
-// Get is the body of a page.
+// Get is the body of a page. It leaves no connection to the service behind.
 func Get(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
+	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err

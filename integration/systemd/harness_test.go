@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"theseus/integration/need"
+	"theseus/integration/program"
 )
 
 // patience is how long a fact may take on a loaded machine.
@@ -238,18 +239,13 @@ func TestMain(m *testing.M) {
 	os.RemoveAll(workshop())
 }
 
-var build = sync.OnceValues(func() ([]byte, error) {
-	cmd := exec.Command("go", "build", "-o", filepath.Join(workshop(), "agent"), "theseus/cmd/agent")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	return cmd.CombinedOutput()
-})
+var build sync.Once
 
 func agent(t *testing.T) string {
 	t.Helper()
-	if out, err := build(); err != nil {
-		t.Fatalf("cannot build the agent: %v\n%s", err, out)
-	}
-	return filepath.Join(workshop(), "agent")
+	path := filepath.Join(workshop(), "agent")
+	build.Do(func() { program.Build(t, path, "theseus/cmd/agent") })
+	return path
 }
 
 var pack = sync.OnceValues(func() ([]byte, error) {
@@ -268,9 +264,7 @@ var pack = sync.OnceValues(func() ([]byte, error) {
 // packages is the directory of cnt-1.0.0.tar.gz and its successors.
 func packages(t *testing.T) string {
 	t.Helper()
-	if _, err := exec.LookPath("erl"); err != nil {
-		need.Missing(t, "erl")
-	}
+	need.Tool(t, "erl")
 	if out, err := pack(); err != nil {
 		t.Fatalf("cannot make the packages: %v\n%s", err, out)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"theseus/integration/need"
 )
 
 var sameBig = cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })
@@ -207,7 +209,7 @@ func TestParseReadsBackWhatFormatWrites(t *testing.T) {
 
 // TestErlangReadsWhatFormatWrites lets file:consult read our text, and the parser read erl's.
 func TestErlangReadsWhatFormatWrites(t *testing.T) {
-	erl := needErl(t)
+	erl := need.Tool(t, "erl")
 	var text strings.Builder
 	var want []Term
 	gen := anyTerm(4)
@@ -242,18 +244,6 @@ func TestErlangReadsWhatFormatWrites(t *testing.T) {
 	if diff := cmp.Diff(want, got, sameBig); diff != "" {
 		t.Errorf("terms after a way through erl (-want +got):\n%s", diff)
 	}
-}
-
-func needErl(t *testing.T) string {
-	t.Helper()
-	erl, err := exec.LookPath("erl")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("erl is not installed, and CI needs it")
-		}
-		t.Skip("erl is not installed")
-	}
-	return erl
 }
 
 func FuzzParse(f *testing.F) {

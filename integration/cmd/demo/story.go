@@ -99,7 +99,7 @@ func (st *story) tell(ctx context.Context) (*load.Report, error) {
 }
 
 func (st *story) follow(ctx context.Context, clients *load.Generator) error {
-	if err := pause(ctx, st.cfg.quiet); err != nil {
+	if err := load.Pause(ctx, st.cfg.quiet); err != nil {
 		return err
 	}
 	for _, s := range st.steps {
@@ -108,7 +108,7 @@ func (st *story) follow(ctx context.Context, clients *load.Generator) error {
 			return err
 		}
 		clients.Mark("then steady")
-		if err := pause(ctx, st.cfg.quiet); err != nil {
+		if err := load.Pause(ctx, st.cfg.quiet); err != nil {
 			return err
 		}
 	}
@@ -161,16 +161,4 @@ func get(ctx context.Context, url string) (string, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return strings.TrimSpace(string(body)), err
-}
-
-// pause lets the load run for a while.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
