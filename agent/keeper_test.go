@@ -133,7 +133,7 @@ func (k kept) run(ctx context.Context, version string) int {
 // await returns when a condition of the keeper holds.
 func (k kept) await(what string, condition func() bool) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(k.t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := k.wait(ctx, func() (bool, error) { return condition(), nil }); err != nil {
 		k.t.Errorf("%s did not come: %v", what, err)

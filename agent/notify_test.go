@@ -139,7 +139,7 @@ func TestTheKeepersLoopTurnsWhileAConfigurationIsResolved(t *testing.T) {
 	}()
 	awaitFile(t, k.volume.Path("started"))
 	v := vigil{agent: &agent{config: k.config, keeper: k.keeper}} // that has felt nothing for an age
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := v.feel(ctx); err != nil {
 		t.Errorf("while env.sh runs: %v", err)

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/integration/docker"
@@ -47,7 +46,7 @@ func TestAReleaseThatNeverBootsGivesWayToTheOneBefore(t *testing.T) {
 		s := ship.Launch(t, set, "-e", "AGENT_BOOT_SPAN=0s")
 		s.Ends(s.Upgrade(unbootable(s)), 0)
 		s.Serves(images.Second)
-		s.Must(s.Stop(t.Context(), 10*time.Second))
+		s.Must(s.Stop(t.Context(), ship.Grace))
 		for n := range 3 {
 			s.Must(s.Start(t.Context()))
 			if n == 1 { // which counts as well, and may come too late
@@ -64,7 +63,7 @@ func TestAReleaseThatNeverBootsGivesWayToTheOneBefore(t *testing.T) {
 		inQuarantine(s)
 
 		// Nothing boots it again: no start, no rollback, no image that is the same.
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Seed)
 		if a := s.Ends(s.Agent(nil, "rollback"), 3); !strings.Contains(a.Stderr, "no release before") {
 			t.Errorf("a rollback says %s", a.Stderr)
@@ -75,7 +74,7 @@ func TestAReleaseThatNeverBootsGivesWayToTheOneBefore(t *testing.T) {
 		s.Ends(s.Upgrade(s.Package(images.Second)), 3)
 		s.Ends(s.Agent(nil, "remove", images.Second), 0)
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Second)
 	})
 }
@@ -133,7 +132,7 @@ func TestAnImageThatNeverBootsGivesWayToWhatIsOnTheVolume(t *testing.T) {
 		s.Serves(images.Seed)
 		s.Tells("release.quarantined")
 		for range 2 {
-			s.Must(s.Restart(t.Context(), 10*time.Second))
+			s.Must(s.Restart(t.Context(), ship.Grace))
 			s.Serves(images.Seed)
 			if got := s.Status(); !strings.Contains(got.Boot.Reason, "the image's package is in quarantine: demo 1.1.0 was booted 2 times") {
 				t.Errorf("the status is %+v", got)
@@ -147,7 +146,7 @@ func TestWhatHasRunWellIsNeverGivenUp(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, "-e", "AGENT_BOOT_ATTEMPTS=1", "-e", "AGENT_BOOT_SPAN=0s", "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms")
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Second)
 		s.Must(s.Await(t.Context(), "that it has run well", ship.Patience, proven(s)))
 		for range 2 {
@@ -215,7 +214,7 @@ func TestAVolumeOfANewerAgentIsLeftAlone(t *testing.T) {
 		newer = `{"sha256":"` + hex.EncodeToString(sum[:]) + `","state":` + newer + "}\n"
 		_, err = s.Exec(t.Context(), docker.Exec{Args: []string{"sh", "-c", "cat > " + path}, Stdin: strings.NewReader(newer)})
 		s.Must(err)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		status := dies(s)
 		logs := s.Logs(t.Context())
 		if status != 1 || !strings.Contains(logs, "written by a newer agent: its schema is 9") || !strings.Contains(logs, "start the newer image again") {

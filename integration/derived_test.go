@@ -3,7 +3,6 @@ package integration_test
 import (
 	"path"
 	"testing"
-	"time"
 
 	"theseus/integration/images"
 	"theseus/integration/load"
@@ -42,7 +41,7 @@ func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 		if report := clients.Stop(); !report.Lossless() {
 			t.Errorf("the clients lost something: %+v", report)
 		}
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Third)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/agent/drift"
@@ -45,7 +44,7 @@ func isLike(s *ship.Ship, about string, booted drift.Snapshot) {
 // reboots has the node booted once more, and gives a picture of it.
 func reboots(s *ship.Ship, up func()) drift.Snapshot {
 	s.T.Helper()
-	s.Must(s.Restart(s.T.Context(), 20*time.Second))
+	s.Must(s.Restart(s.T.Context(), ship.Grace))
 	up()
 	return picture(s)
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -65,7 +64,7 @@ func TestARelupThatRestartsTheEmulatorNeedsLeaveAndRunsToItsEnd(t *testing.T) {
 			t.Errorf("release_handler has %s", got)
 		}
 		leavesNothing(s)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Second)
 		s.Ends(s.Agent(nil, "rollback"), 5)
 		s.Ends(s.Agent(nil, "rollback", "--restart"), 0)
@@ -141,7 +140,7 @@ func TestAnUpgradeToANewERTSGoesOverTheHybridRelease(t *testing.T) {
 			t.Errorf("release_handler did not go on in the new emulator:\n%s", text)
 		}
 		leavesNothing(s)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Second)
 		s.Ends(s.Agent(nil, "rollback", "--restart"), 0)
 		s.Serves(images.Seed)

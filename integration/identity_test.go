@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
@@ -49,7 +48,7 @@ func goesOn(s *ship.Ship, second []byte) {
 	s.Must(s.Await(s.T.Context(), "another node", ship.Patience, another(s, before)))
 	s.Serves(images.Seed)
 	s.Ends(s.Upgrade(second), 0)
-	s.Must(s.Restart(s.T.Context(), 10*time.Second))
+	s.Must(s.Restart(s.T.Context(), ship.Grace))
 	s.Serves(images.Second)
 	if strings.Contains(s.Logs(s.T.Context()), "node.killed") {
 		s.T.Errorf("the node was not stopped in order:\n%s", s.Logs(s.T.Context()))

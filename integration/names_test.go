@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/integration/docker"
@@ -75,12 +74,12 @@ func TestAReleaseMayHaveAnyNameAndVersionThatRebar3Takes(t *testing.T) {
 		}
 		s.Ends(s.Upgrade(renamed(s, images.Second)), 0)
 		runs(s, second)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		runs(s, second)
 		s.Ends(s.Agent(nil, "rollback", first), 0)
 		runs(s, first)
 		s.Ends(s.Agent(nil, "remove", second), 0)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		runs(s, first)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/integration/docker"
 	"theseus/integration/images"
@@ -20,7 +19,7 @@ func TestRestartsBootThePermanentRelease(t *testing.T) {
 			about string
 			do    func(context.Context) error
 		}{
-			{"docker restart", func(ctx context.Context) error { return s.Restart(ctx, 10*time.Second) }},
+			{"docker restart", func(ctx context.Context) error { return s.Restart(ctx, ship.Grace) }},
 			{"docker kill and start", func(ctx context.Context) error {
 				if err := s.Kill(ctx, "KILL"); err != nil {
 					return err
@@ -69,7 +68,7 @@ func TestADamagedReleaseIsRestored(t *testing.T) {
 		} {
 			_, err := s.Output(t.Context(), "sh", "-c", "cd /var/lib/release && "+damage)
 			s.Must(err)
-			s.Must(s.Restart(t.Context(), 10*time.Second))
+			s.Must(s.Restart(t.Context(), ship.Grace))
 			s.Serves(images.Seed)
 		}
 		s.Tells("release.restored")
@@ -151,7 +150,7 @@ func TestARollbackWithoutARelupNeedsLeaveToRestart(t *testing.T) {
 		s.Serves(images.Second)
 		s.Ends(s.Agent(nil, "rollback", "--restart", images.Seed), 0)
 		s.Serves(images.Seed)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Seed)
 	})
 }
@@ -163,7 +162,7 @@ func TestTheContainerEndsWithTheNode(t *testing.T) {
 			do     func(s *ship.Ship)
 			status int
 		}{
-			{"docker stop", func(s *ship.Ship) { s.Must(s.Stop(t.Context(), 10*time.Second)) }, 0},
+			{"docker stop", func(s *ship.Ship) { s.Must(s.Stop(t.Context(), ship.Grace)) }, 0},
 			{"agent stop", func(s *ship.Ship) { s.Ends(s.Agent(nil, "stop"), 0) }, 0},
 			{"INT", func(s *ship.Ship) { s.Must(s.Kill(t.Context(), "INT")) }, 0},
 			{"halt(7) in the node", func(s *ship.Ship) { s.Agent(nil, "rpc", "erlang", "halt", "[7]") }, 7},
@@ -186,7 +185,7 @@ func TestARebuiltImageWithTheSameReleaseChangesNothing(t *testing.T) {
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 		s.Replace(s.ImageWith("rebuilt", func(name string, content []byte) (string, []byte) { return name, content }))
 		s.Serves(images.Second)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Second)
 	})
 }
@@ -197,7 +196,7 @@ func TestANewImageBootsItsOwnRelease(t *testing.T) {
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 		s.Replace(s.ImageOf("newer", s.Package(images.Third)))
 		s.Serves(images.Third)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Third)
 		s.Ends(s.Agent(nil, "rollback"), 0)
 		s.Serves(images.Second)

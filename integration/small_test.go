@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -56,7 +55,7 @@ func TestAnUpgradeOnAVolumeThatIsTooSmallLeavesTheOldRelease(t *testing.T) {
 			if now := s.Status().Node; now.PID != node.PID {
 				t.Errorf("with %d %s free the node was restarted", free.leave, free.of)
 			}
-			s.Must(s.Restart(t.Context(), 10*time.Second))
+			s.Must(s.Restart(t.Context(), ship.Grace))
 			s.Serves(images.Seed)
 			filler.empty()
 			if diff := cmp.Diff(before, releases(s)); diff != "" {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/family"
 	"theseus/integration/docker"
@@ -83,7 +82,7 @@ func TestTemplatesAreFilledInWithTheNodesEnvironmentAndStaySo(t *testing.T) {
 		goesOn(s, second)
 		filledIn(s, images.Second)
 		s.Ends(s.Agent(nil, "rollback"), 0)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		filledIn(s, images.Seed)
 	})
 }

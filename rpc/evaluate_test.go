@@ -208,9 +208,9 @@ func TestAnEvaluationEndsWhenNobodyWaitsForItAndACallGoesOn(t *testing.T) {
 	}{
 		{rpc.ErlangJob("process_flag(trap_exit, true), timer:sleep(60000)"), false},
 		{rpc.ErlangJob(`F = fun F() -> io:format("again~n"), F() end, F()`), false},
-		{rpc.CallJob("timer", "sleep", int64(5000)), true},
+		{rpc.CallJob("timer", "sleep", int64(20000)), true},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		_, err := n.Do(ctx, c.job, func([]byte) error { return nil })
 		cancel()
 		if !errors.Is(err, rpc.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {

@@ -42,15 +42,15 @@ func TestOutputIsWhatACommandPrintsAndHowItEnds(t *testing.T) {
 		"yes":                              {strings.Repeat("y\n", 500), Exit{Signal: 9}, ErrTooMuch},
 		"yes & sleep 1000":                 {strings.Repeat("y\n", 500), Exit{Signal: 9}, ErrTooMuch},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
-		begun := time.Now()
+		limit := patience
+		if errors.Is(want.err, context.DeadlineExceeded) {
+			limit = 2 * time.Second // in which even a slow machine gets as far as it should
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		text, exit, err := i.Output(ctx, shell(script), 1000)
 		cancel()
 		if string(text) != want.text || exit != want.exit || !errors.Is(err, want.err) {
 			t.Errorf("%s: printed %.20q…, %v, %v", script, text, exit, err)
-		}
-		if took := time.Since(begun); took > 5*time.Second {
-			t.Errorf("%s took %v", script, took)
 		}
 		eventually(t, script+" leaves no process", func() bool { return len(children()) == 0 })
 		eventually(t, script+" leaves no file open", func() bool { return openFiles(t) <= files })
@@ -70,10 +70,11 @@ func TestOutputDoesNotWaitForWhoHasEscaped(t *testing.T) {
 	}
 	i, _ := running(t)
 	for _, escape := range []string{"sleep 1000", "sh -c 'while :; do echo here; sleep 0.1; done'"} {
-		begun := time.Now()
-		text, exit, err := i.Output(t.Context(), shell("echo well; env -i setsid "+escape+" & sleep 0.3"), 1000)
-		if took := time.Since(begun); took > 5*time.Second || !strings.HasPrefix(string(text), "well\n") || exit != (Exit{}) || err != nil {
-			t.Errorf("%s: printed %q, %v, %v, after %v", escape, text, exit, err, took)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		text, exit, err := i.Output(ctx, shell("echo well; env -i setsid "+escape+" & sleep 0.3"), 1000)
+		cancel()
+		if !strings.HasPrefix(string(text), "well\n") || exit != (Exit{}) || err != nil {
+			t.Errorf("%s: printed %q, %v, %v", escape, text, exit, err)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestOrphanIsReapedSoonAfterItDies(t *testing.T) {
+func TestAnOrphanIsReapedWhenItDies(t *testing.T) {
 	if !asPID1(t) {
 		return
 	}
@@ -30,12 +30,8 @@ func TestOrphanIsReapedSoonAfterItDies(t *testing.T) {
 	hold.Close()
 	p.Exit()
 	eventually(t, "the orphan is ours", func() bool { return len(children()) == 1 })
-	died := time.Now()
 	release.Close()
 	eventually(t, "it is reaped", func() bool { return len(children()) == 0 && i.Orphans() > 0 })
-	if took := time.Since(died); took > time.Second {
-		t.Errorf("took %v", took)
-	}
 }
 
 func TestReapingStealsNoStatusFromCommandsBesideOrphans(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/plugin/host"
 	"theseus/integration/need"
@@ -33,7 +32,11 @@ func TestSourcesFetchWholePackagesOrSayWhyNot(t *testing.T) {
 			before := r.left()
 			h := r.Host
 			h.Env = append(env[:len(env):len(env)], "ACT="+act)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			limit := patience
+			if act == "hangs" {
+				limit = 2 * brief
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			var pkg bytes.Buffer
 			err := h.Fetch(ctx, host.Order{Program: host.Program{Path: r.actor, SHA256: r.digest}, Reference: "demo-1.1.0"}, &pkg)
@@ -73,7 +76,7 @@ func TestAPluginIsWrittenInAnyLanguage(t *testing.T) {
 			for file, want := range map[string]string{there: there + " is there", there + ".not": ""} {
 				before := r.left()
 				gate := fmt.Sprintf("plugin = {path = %q, sha256 = \"%x\", mtls = %t, config = {file = %q}}", path, sha256.Sum256(text), mtls, file)
-				took, err := r.asks(t, gate, nil)
+				took, err := r.asks(t, patience, gate, nil)
 				if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 					t.Errorf("%s: %v, after %s", file, err, took)
 				}

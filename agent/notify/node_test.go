@@ -88,7 +88,7 @@ func (s *served) is(kind string) {
 		if e.Kind != kind {
 			s.t.Fatalf("the event is %+v", e)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(3 * time.Minute):
 		s.t.Fatalf("no event %q; the log:\n%s", kind, s.logged())
 	}
 }

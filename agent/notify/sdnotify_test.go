@@ -90,7 +90,7 @@ func TestASocketThatNobodyReadsCostsLittleTime(t *testing.T) {
 	for i := 0; log.Len() == 0; i++ { // the queue is net.unix.max_dgram_qlen long
 		begun := time.Now()
 		m.send(ready)
-		if took := time.Since(begun); took > 10*sendTimeout {
+		if took := time.Since(begun); took > 100*sendTimeout { // it could be for ever
 			t.Fatalf("message %d took %v", i, took)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"theseus/integration/debian"
 	"theseus/integration/images"
@@ -49,7 +48,7 @@ func TestAServiceOnCowboyIsUpgradedUnderItsConnections(t *testing.T) {
 			t.Errorf("the node was restarted")
 		}
 		s.Ends(s.Agent(nil, "rollback", "1.1.0"), 0)
-		s.Must(s.Restart(t.Context(), 10*time.Second))
+		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves("1.1.0")
 	})
 }

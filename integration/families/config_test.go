@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/integration/families"
@@ -47,7 +46,7 @@ func TestWhatWaitsForTheNextStartIsNamed(t *testing.T) {
 		l.rollsBack()
 		l.warned()
 		l.Ends(l.Agent(nil, "rollback", families.Second), 0)
-		l.Must(l.Restart(t.Context(), 10*time.Second))
+		l.Must(l.Restart(t.Context(), ship.Grace))
 		l.runs(families.Second)
 		if got := l.RPC("os", "getenv", `["HARBOUR"]`); got != `"new"` {
 			t.Errorf("it did not take effect at the next start: %s", got)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/integration/docker"
 	"theseus/integration/families"
@@ -43,7 +42,7 @@ func TestANewERTSComesInThePackage(t *testing.T) {
 		}
 		l.keepsItsSetting()
 		l.leavesNothing()
-		l.Must(l.Restart(t.Context(), 10*time.Second))
+		l.Must(l.Restart(t.Context(), ship.Grace))
 		l.runs(families.Second)
 
 		l.Ends(l.Agent(nil, "rollback", "--restart"), 0)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/integration/families"
 	"theseus/integration/images"
@@ -94,7 +93,7 @@ func (l *life) commits() {
 }
 
 func (l *life) restarts() {
-	l.Must(l.Restart(l.T.Context(), 10*time.Second))
+	l.Must(l.Restart(l.T.Context(), ship.Grace))
 	l.runs(families.Second)
 	l.RPC(l.family.Asks.Add...)
 }

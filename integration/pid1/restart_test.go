@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"theseus/agent/api"
 	"theseus/integration/docker"
@@ -73,9 +72,7 @@ func TestACrashLoopBacksOffGivesUpAndKeepsItsDumps(t *testing.T) {
 		s := ship.Launch(t, set, "-e", "AGENT_RESTART=on-failure", "-e", "AGENT_RESTART_DELAY=1ms", "-e", "AGENT_RESTART_LIMIT=2")
 		_, err := s.Output(t.Context(), "sh", "-c", "chmod u+w /var/lib/release/releases/1.0.0/sys.config && echo '[{demo,[{http_port,bad}]}].' >/var/lib/release/releases/1.0.0/sys.config")
 		s.Must(err)
-		if status, _ := ended(s, s.KillNode); status != 1 {
-			t.Errorf("exit status %d\n%s", status, s.Logs(t.Context()))
-		}
+		endsWith(s, "a node that is killed again and again", 1, s.KillNode)
 		logs(s, "restarted 2 times in a row, so the agent gives up")
 		s.Must(s.Start(t.Context()))
 		s.Serves(images.Seed)
@@ -89,21 +86,16 @@ func TestACrashLoopBacksOffGivesUpAndKeepsItsDumps(t *testing.T) {
 
 func TestInBackOffTheAgentAnswersAndStopsAtOnce(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=1h")
+		s := ship.Launch(t, set, "-e", "AGENT_RESTART=always", "-e", "AGENT_RESTART_DELAY=1h", "-e", "AGENT_STOP_TIMEOUT=1h")
 		s.KillNode()
 		s.AwaitEvent("node.ended")
 		if got := s.Status().Node.State; got != api.NodeRestarting {
 			t.Errorf("the node is %s", got)
 		}
-		begun := time.Now()
-		a := s.Upgrade(s.Package(images.Second))
-		if took := time.Since(begun); a.Status != 3 || !strings.Contains(a.Stderr, "the node is down, and restarted in") || took > 2*time.Second {
-			t.Errorf("an upgrade meanwhile: status %d after %v: %s", a.Status, took, a.Stderr)
+		if a := s.Upgrade(s.Package(images.Second)); a.Status != 3 || !strings.Contains(a.Stderr, "the node is down, and restarted in") {
+			t.Errorf("an upgrade meanwhile: status %d: %s", a.Status, a.Stderr)
 		}
-		status, took := ended(s, kill(s, "TERM"))
-		if status != 0 || took > 3*time.Second {
-			t.Errorf("exit status %d after %v", status, took)
-		}
+		endsWith(s, "TERM", 0, kill(s, "TERM"))
 	})
 }
 
@@ -143,17 +135,14 @@ func TestTheEndOfThePortServerIsACrashAndTermToAllIsAnOrderlyStop(t *testing.T) 
 	})
 }
 
-func TestADumpThatCannotBeWrittenDelaysNothing(t *testing.T) {
+func TestADumpThatCannotBeWrittenKeepsNobody(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		for about, options := range map[string][]string{
 			"nowhere to write it": {"-e", "ERL_CRASH_DUMP=/proc/none/dump"},
 			"no room for it":      {"-e", "ERL_CRASH_DUMP=/full/dump", "--tmpfs", "/full:size=4k,mode=1777"},
 		} {
 			s := ship.Launch(t, set, options...)
-			status, took := ended(s, func() { s.Agent(nil, "rpc", "erlang", "halt", `["the sky falls"]`) })
-			if status != 1 || took > 5*time.Second {
-				t.Errorf("%s: exit status %d after %v", about, status, took)
-			}
+			endsWith(s, about, 1, func() { s.Agent(nil, "rpc", "erlang", "halt", `["the sky falls"]`) })
 			logs(s, "the sky falls")
 		}
 	})

@@ -124,9 +124,13 @@ func TestAJobStopsAndGoesOnWithItsCommand(t *testing.T) {
 
 func TestABackgroundJobThatReadsStopsUntilItHasTheForeground(t *testing.T) {
 	r, c := session(t)
-	c.Types("$agent cat &\n")
+	c.Types("set -b; $agent cat &\n")
 	agent, command := jobs(t, r)
-	eventually(t, "both have stopped", func() bool { return both(state(agent), state(command), "T") })
+	// The shell has to know before it is told to go on: it continues nobody whom it takes to be running.
+	c.Shows("Stopped")
+	if !both(state(agent), state(command), "T") {
+		t.Errorf("the agent is %s, its command %s", state(agent), state(command))
+	}
 	c.Types("fg\n")
 	eventually(t, "the command has the foreground", func() bool { return foreground(c, "cat") })
 	c.Types("words\n")

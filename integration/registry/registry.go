@@ -35,7 +35,7 @@ const (
 // unknown is what oras push calls what it pushes, unless it is told.
 const unknown = "application/vnd.unknown.artifact.v1"
 
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // Registry is one that runs.
 type Registry struct {

@@ -24,8 +24,14 @@ import (
 	"theseus/integration/images"
 )
 
-// Patience is how long a test waits for a fact.
-const Patience = 90 * time.Second
+// Patience is how long a test waits for a fact, on a machine that is ten times slower than it should be.
+const Patience = 5 * time.Minute
+
+// Grace is what a container has to stop before Docker kills it: enough on any machine.
+const Grace = 2 * time.Minute
+
+// unhurried is the agent's environment where a story does not say otherwise: how fast the machine is decides nothing.
+var unhurried = []string{"-e", "AGENT_SETTLE=100ms", "-e", "AGENT_STOP_TIMEOUT=1m", "-e", "AGENT_BOOT_TIMEOUT=5m"}
 
 // built is what each OTP version needs, built once for all tests.
 var built = struct {
@@ -169,7 +175,7 @@ func (s *Ship) Replace(image string) {
 	if s.Container != nil {
 		s.Must(s.Remove(s.T.Context()))
 	}
-	options := append([]string{"-v", s.Volume + ":/var/lib/release", "-e", "AGENT_SETTLE=100ms"}, s.Options...)
+	options := slices.Concat([]string{"-v", s.Volume + ":/var/lib/release"}, unhurried, s.Options)
 	c, err := s.Session.Start(s.T.Context(), docker.Spec{Image: image, Name: "ship", Options: options})
 	s.Must(err)
 	s.Container = c

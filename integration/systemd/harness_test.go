@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a fact may take on a loaded machine.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 const systemd = "/lib/systemd/systemd"
 

@@ -27,7 +27,7 @@ const (
 )
 
 // patience is how long what is to be seen may take on a loaded machine.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // Terminal is the far end of one, and the near end for a program.
 type Terminal struct {
