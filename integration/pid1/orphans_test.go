@@ -76,7 +76,7 @@ func TestTenThousandOrphansThatDieAtOnceLeaveNothingBehind(t *testing.T) {
 // The hundred hold the end of a pipe whose other end is the command, so that its end is theirs.
 // AGENT_TEST_REPEAT says how often.
 func TestTheEndOfTheCommandAndOfAHundredOrphansAtOnceIsTheCommands(t *testing.T) {
-	for n := range repetitions(t, 100) {
+	for n := range repetitions(t, 30) {
 		code := n % 256
 		start(t, scene{command: shell(fmt.Sprintf(`mkfifo /tmp/pid1-$$; exec 3<>/tmp/pid1-$$ 4</tmp/pid1-$$ 5>/tmp/pid1-$$ 3>&-; rm /tmp/pid1-$$
 			n=0; while [ $n -lt 100 ]; do (read x <&4) 5>&- & n=$((n+1)); done; exit %d`, code))}).ends(code)
