@@ -133,7 +133,7 @@ func (a *agent) run(ctx context.Context, environ []string) (int, error) {
 func (a *agent) newEngine(image volume.Image, environ []string) *upgrade.Engine {
 	return &upgrade.Engine{
 		Volume: a.volume, Keeper: a.keeper, Image: image, Settle: a.config.Settle, Within: a.config.CommitWithin,
-		Boot: a.config.BootTimeout, Record: a.record, Over: a.journal.stir,
+		Boot: a.config.BootTimeout, Stop: a.config.StopTimeout, Record: a.record, Over: a.journal.stir,
 		Trust: a.config.Trust(), RefuseDowngrade: a.config.RefusesDowngrade(), Keep: a.config.Keep,
 		TolerateDrift: a.config.Drift == DriftWarns,
 		Configure:     a.keeper.Configure,

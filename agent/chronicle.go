@@ -95,9 +95,8 @@ func (a *agent) life() proof.Life {
 	if err != nil {
 		return proof.Life{}
 	}
-	_, version := a.keeper.runs(node)
 	return proof.Life{
-		PID: node.process.Pid(), Since: node.since, Version: version,
+		PID: node.process.Pid(), Since: node.since, Version: a.keeper.release(node).Version,
 		Connect: func(ctx context.Context) (proof.Node, error) { return node.connect(ctx) },
 	}
 }

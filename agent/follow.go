@@ -85,6 +85,22 @@ func (k *keeper) protected() string {
 	return k.protect
 }
 
+// instead is what boots in the place of what cannot even be launched: what somebody has asked for since, else what replaces it.
+func (k *keeper) instead(ctx context.Context, version string, why error) (r ruling) {
+	k.update(func() {
+		k.failed = unlaunched{version, why}
+		if k.next != version && k.next != "" {
+			r = ruling{action: bootNow, version: k.next, reason: askedFor}
+		}
+		k.next = ""
+	})
+	if r.version != "" {
+		k.journal.log.Error(r.version+" is booted instead, as was asked for", "err", why)
+		return r
+	}
+	return k.replace(ctx, version, why)
+}
+
 // replace is what boots where a release cannot even be launched: what an upgrade protects, else what is before a release that
 // is given up over it. It names no version where there is nothing.
 func (k *keeper) replace(ctx context.Context, version string, why error) ruling {
@@ -132,7 +148,8 @@ func (k *keeper) schedule(end ending, r ruling) ruling {
 
 // tell records how the node ended, and what follows.
 func (k *keeper) tell(node *incarnation, end ending, r ruling) {
-	name, version := k.runs(node)
+	release := k.release(node)
+	name, version := release.Name, release.Version
 	attrs := map[string]any{"version": version, "status": end.exit.Status(), "reason": end.String()}
 	message := fmt.Sprintf("the node of %s %s ended: %s; %s", name, version, end, r.why)
 	if text, there := slogan(node.dump, node.since); there {

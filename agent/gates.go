@@ -46,6 +46,10 @@ func (a *agent) Gates(ctx context.Context) (api.Gates, error) {
 	_, release := a.keeper.snapshot()
 	about := gate.Subject{Name: release.Name, From: release.Version, To: release.Version, Node: a.node}
 	if set.Counts() {
+		if !a.engine.Counting.TryLock() { // another check, or an upgrade that has begun since
+			return api.Gates{}, &api.Error{Code: api.CodeBusy, Message: "cannot ask the gates: the node counts for somebody else what it logs"}
+		}
+		defer a.engine.Counting.Unlock()
 		about.Since, err = a.count(ctx)
 		defer a.forget(context.WithoutCancel(ctx))
 	}

@@ -97,12 +97,12 @@ func (n *incarnation) disconnect() {
 	}
 }
 
-// awaitUp returns when all applications of the release run. The error says what was missing at the end.
-func (n *incarnation) awaitUp(ctx context.Context) error {
+// awaitUp returns when all applications of a release run. The error says what was missing at the end.
+func (n *incarnation) awaitUp(ctx context.Context, release volume.Release) error {
 	poll := time.NewTicker(bootPoll)
 	defer poll.Stop()
 	for {
-		err := n.isUp(ctx)
+		err := n.isUp(ctx, release)
 		if err == nil {
 			return nil
 		}
@@ -118,7 +118,7 @@ func (n *incarnation) awaitUp(ctx context.Context) error {
 
 // isUp asks the node. init:get_status alone is not enough: it says started a moment after an application
 // has failed, too.
-func (n *incarnation) isUp(ctx context.Context) error {
+func (n *incarnation) isUp(ctx context.Context, release volume.Release) error {
 	conn, err := n.connect(ctx)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (n *incarnation) isUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := drift.Mismatch(drift.Applications(running, n.release)); err != nil {
+	if err := drift.Mismatch(drift.Applications(running, release)); err != nil {
 		return err
 	}
 	if !n.notices.Ready() {

@@ -41,6 +41,7 @@ type keeper struct {
 	resting  bool   // nothing is done to the node, though it is protected
 	expect   string // boots on trial when the node ends and asks for it
 	next     string // boots when the node has ended, as restart asked
+	failed   unlaunched
 	gaveWay  standIn
 	stopping bool          // the agent ends with the node
 	deadline time.Time     // of the node that is told to stop
@@ -71,7 +72,7 @@ func (k *keeper) run(ctx context.Context, version string) (int, error) {
 			break
 		}
 		if err != nil {
-			if next = k.replace(ctx, next.version, err); next.version == "" {
+			if next = k.instead(ctx, next.version, err); next.version == "" {
 				return 1, err
 			}
 			continue
@@ -204,25 +205,26 @@ func (k *keeper) live(ctx context.Context, node *incarnation) ending {
 func (k *keeper) awaitBoot(ctx context.Context, node *incarnation) {
 	late, cancel := context.WithTimeout(ctx, k.config.BootTimeout)
 	defer cancel()
-	err := node.awaitUp(late)
+	release := k.release(node)
+	err := node.awaitUp(late, release)
 	if err != nil && ctx.Err() == nil && !node.ended() {
-		k.journal.note("node.late", fmt.Sprintf("%s %s is not up after %s: %v", node.release.Name, node.version, k.config.BootTimeout, err), nil)
-		err = node.awaitUp(ctx)
+		k.journal.note("node.late", fmt.Sprintf("%s %s is not up after %s: %v", release.Name, release.Version, k.config.BootTimeout, err), nil)
+		err = node.awaitUp(ctx, release)
 	}
 	if err != nil {
 		return
 	}
 	k.update(func() { node.up = true })
-	k.journal.note("node.started", fmt.Sprintf("%s %s runs, %s after its launch", node.release.Name, node.version,
-		time.Since(node.since).Round(time.Millisecond)), map[string]any{"version": node.version, "ms": time.Since(node.since).Milliseconds()})
+	k.journal.note("node.started", fmt.Sprintf("%s %s runs, %s after its launch", release.Name, release.Version,
+		time.Since(node.since).Round(time.Millisecond)), map[string]any{"version": release.Version, "ms": time.Since(node.since).Milliseconds()})
 	k.prove(ctx, node)
 }
 
-// runs is what an incarnation runs, or ran last.
-func (k *keeper) runs(node *incarnation) (name, version string) {
+// release is what an incarnation runs, or ran last.
+func (k *keeper) release(node *incarnation) volume.Release {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return node.release.Name, node.version
+	return node.release
 }
 
 // update changes what others wait for.
@@ -300,24 +302,38 @@ func (k *keeper) Rest() { k.update(func() { k.resting = true }) }
 // Expect names what boots when the node ends and asks for it.
 func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }
 
-// Restart ends the node, if there is one, and boots version.
+// Restart ends the node, if there is one, and boots version. Where that cannot be launched, the error says why, and comes when
+// what the keeper boots in its place is up.
 func (k *keeper) Restart(ctx context.Context, version string) error {
 	for {
 		var old *incarnation
-		k.update(func() {
-			if old = k.node; old != nil {
-				k.next = version
-			}
-		})
-		if old == nil {
-			return errors.New("the agent has launched no node yet")
+		k.update(func() { old, k.next, k.failed = k.node, version, unlaunched{} })
+		if old != nil {
+			k.end(old)
 		}
-		k.end(old)
-		err := k.Await(ctx, old)
+		err := k.awaitAfter(ctx, old)
+		if why := k.whyNot(version); why != nil {
+			return why
+		}
 		if ctx.Err() != nil || k.launched(old) == version || errors.Is(err, errStopping) {
 			return err
 		} // else another release was about to be launched at that moment
 	}
+}
+
+// unlaunched is a release that could not be launched, and why.
+type unlaunched struct {
+	version string
+	why     error
+}
+
+func (k *keeper) whyNot(version string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failed.version != version {
+		return nil
+	}
+	return k.failed.why
 }
 
 // launched is the version that was booted after an incarnation; it is empty where none was.
@@ -332,11 +348,16 @@ func (k *keeper) launched(old *incarnation) string {
 
 // Await returns when an incarnation other than old is up.
 func (k *keeper) Await(ctx context.Context, old upgrade.Incarnation) error {
+	return k.awaitAfter(ctx, old.(*incarnation))
+}
+
+// awaitAfter is Await that may begin before the first launch.
+func (k *keeper) awaitAfter(ctx context.Context, old *incarnation) error {
 	return k.wait(ctx, func() (bool, error) {
 		switch {
 		case k.stopping:
 			return false, errStopping
-		case k.node == old.(*incarnation):
+		case k.node == old:
 			return false, nil
 		case k.node.down && k.expect != "": // or so it seems until its end is judged
 			return false, nil

@@ -382,9 +382,45 @@ func TestARestartIntoAnotherReleaseEndsTheBackOff(t *testing.T) {
 	<-over
 }
 
-func TestARestartBeforeTheFirstLaunchIsRefused(t *testing.T) {
-	k := keep(t, map[string]string{"1.0.0": waits})
-	if err := k.Restart(t.Context(), "1.0.0"); err == nil {
-		t.Error("nothing was launched, and it was restarted")
+// TestARestartIntoWhatCannotBeLaunchedIsTriedOnce: the release before it is booted, and the error says why.
+func TestARestartIntoWhatCannotBeLaunchedIsTriedOnce(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": waits, "1.1.0": lacks})
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan int)
+	go func() { over <- k.run(ctx, "1.0.0") }()
+	k.runs("1.0.0")
+	first, _ := k.current()
+	k.Protect("1.0.0")
+	go func() {
+		k.await("the node of 1.0.0 again", func() bool { return k.node != first && !k.node.down })
+		k.update(func() { k.node.up = true })
+	}()
+	if err := k.Restart(ctx, "1.1.0"); err == nil || !strings.Contains(err.Error(), "NO_SUCH_PORT") {
+		t.Errorf("the restart ended with %v", err)
 	}
+	stop()
+	<-over
+	want := []string{"1.0.0 launched", "1.0.0 ended", "1.0.0 launched", "1.0.0 ended"}
+	if diff := cmp.Diff(want, k.lives()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestARestartLeadsOutOfWhatCannotBeLaunched: also before anything was.
+func TestARestartLeadsOutOfWhatCannotBeLaunched(t *testing.T) {
+	k := keep(t, map[string]string{"1.0.0": lacks, "1.1.0": waits})
+	k.Protect("1.0.0")
+	ctx, stop := context.WithCancel(t.Context())
+	asked := make(chan error)
+	go func() { asked <- k.Restart(ctx, "1.1.0") }()
+	k.await("the request", func() bool { return k.next == "1.1.0" })
+	over := make(chan int)
+	go func() { over <- k.run(ctx, "1.0.0") }()
+	k.runs("1.1.0")
+	k.update(func() { k.node.up = true })
+	if err := <-asked; err != nil {
+		t.Errorf("the restart ended with %v", err)
+	}
+	stop()
+	<-over
 }

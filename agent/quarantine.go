@@ -95,7 +95,8 @@ func (k *keeper) prove(ctx context.Context, node *incarnation) {
 			settled.Stop()
 			return
 		}
-		if node.isUp(ctx) == nil && k.isProving(node) {
+		release := k.release(node)
+		if node.isUp(ctx, release) == nil && k.isProving(node) {
 			err := k.volume.Prove(node.booted)
 			if err == nil {
 				return
@@ -104,7 +105,7 @@ func (k *keeper) prove(ctx context.Context, node *incarnation) {
 			wait = max(wait, time.Minute)
 			continue
 		}
-		if node.awaitUp(ctx) != nil {
+		if node.awaitUp(ctx, release) != nil {
 			return
 		}
 	}
@@ -112,7 +113,7 @@ func (k *keeper) prove(ctx context.Context, node *incarnation) {
 
 // isProving says that the node runs a release that is unproven, and was booted with it.
 func (k *keeper) isProving(node *incarnation) bool {
-	_, runs := k.runs(node)
+	runs := k.release(node).Version
 	return runs == node.booted && k.volume.State().Releases[runs].Unproven
 }
 

@@ -58,6 +58,7 @@ type attempt struct {
 	unpackedByUs   bool         // the release was published by this attempt
 	registered     []string     // release_handler learned of them from this attempt
 	operationBegun bool
+	sealed         bool // the volume has the target as permanent
 	restarted      bool
 	before         []api.Difference // that the node had from its release before anything was installed
 	told           []api.Difference
@@ -129,20 +130,16 @@ func (a *attempt) survive(ctx context.Context) {
 	if cause := recover(); cause != nil {
 		defer a.giveUp()
 		a.panicked(cause)
-		if a.committed() {
-			a.warn("the volume could not be told that the upgrade is over; the next start of the agent does so")
+		if a.sealed {
+			if a.Volume.State().Operation != nil {
+				a.warn("the volume could not be told that the upgrade is over; the next start of the agent does so")
+			}
 			a.move(Committed)
 			a.succeed()
 			return
 		}
 		a.fail(ctx, fmt.Errorf("the agent met an error of its own: %v", cause))
 	}
-}
-
-// committed says that the point of no return is behind this attempt.
-func (a *attempt) committed() bool {
-	op := a.Volume.State().Operation
-	return op != nil && op.ID == a.id && op.Phase == volume.PhaseCommitted
 }
 
 // giveUp is for an attempt that cannot even fail as it should. The next start of the agent ends its operation.

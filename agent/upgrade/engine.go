@@ -72,6 +72,7 @@ type Engine struct {
 	Settle time.Duration   // how long an installed release is watched before it is made permanent
 	Within time.Duration   // how long one that a person is to commit waits for that, unless the request says otherwise
 	Boot   time.Duration   // how long a release may take to boot
+	Stop   time.Duration   // how long a node may take to stop
 	Record func(api.Event) // log and history
 	Trust  trust.Policy    // whose packages may be installed
 	Keep   volume.Keep     // of older releases, once a new one is permanent
@@ -92,6 +93,9 @@ type Engine struct {
 	AlwaysDerive    bool // also where the request does not ask for it
 	RefuseDowngrade bool // to an older version, unless the request allows it
 	TolerateDrift   bool // of what an upgrade should have changed: it is told, and not taken back
+
+	// Counting is held by whoever has the node count what it logs, which it does for one at a time.
+	Counting sync.Mutex
 
 	mu      sync.Mutex
 	closed  bool

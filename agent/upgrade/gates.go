@@ -101,6 +101,9 @@ func (a *attempt) noteVitals(ctx context.Context) (err error) {
 	if a.node == nil || !a.gates.Counts() {
 		return nil
 	}
+	if a.counting == nil {
+		a.Counting.Lock() // agent gate check may have it, for as long as its gates take
+	}
 	a.counting = a.node
 	a.since, err = ask(ctx, a, func(h Handler) (*gate.Vitals, error) { return gate.Begin(ctx, h) })
 	if err != nil {
@@ -162,6 +165,7 @@ func (a *attempt) forgetVitals() {
 	if a.counting == nil {
 		return
 	}
+	defer a.Counting.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), forgetTimeout)
 	defer cancel()
 	if h, err := a.counting.Handler(ctx); err == nil {

@@ -105,13 +105,16 @@ func (a *attempt) installAcross(ctx context.Context) error {
 	if err != nil && (errors.As(err, &answered) || !errors.Is(err, errNodeEnded)) {
 		return err // but if the node has ended and said nothing, what it asked the keeper for is its answer
 	}
-	wait, cancel := context.WithTimeout(ctx, max(restartTimeout, 2*a.Boot))
+	wait, cancel := context.WithTimeout(ctx, a.restartTime())
 	defer cancel()
-	old := a.node
-	a.restarted, a.node = true, nil
-	if err := a.Keeper.Await(wait, old); err != nil {
+	if err := a.Keeper.Await(wait, a.node); err != nil {
+		a.Keeper.Protect(a.from) // and expect nothing else any more
+		if a.nodeEnded() {       // else it hangs on the way to its end, and nothing was booted
+			a.restarted, a.node = true, nil
+		}
 		return err
 	}
+	a.restarted, a.node = true, nil
 	if err := a.meetAgain(a.to); err != nil {
 		return err
 	}
@@ -216,9 +219,12 @@ func current(releases []rpc.Release) string {
 	return version
 }
 
+// restartTime is for the end of a node, and for the boot of the next one.
+func (a *attempt) restartTime() time.Duration { return a.Stop + max(restartTimeout, 2*a.Boot) }
+
 // restartInto boots a release, on trial: the other one is still what a crash would boot.
 func (a *attempt) restartInto(ctx context.Context, version string) error {
-	ctx, cancel := context.WithTimeout(ctx, max(restartTimeout, 2*a.Boot))
+	ctx, cancel := context.WithTimeout(ctx, a.restartTime())
 	defer cancel()
 	a.restarted, a.node = true, nil // its end is no news
 	if err := a.Keeper.Restart(ctx, version); err != nil {
@@ -280,16 +286,42 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 	if err := a.prove(ctx); err != nil {
 		return err
 	}
+	if a.nodeEnded() { // while the last gate was asked, perhaps of the old release, which the keeper has booted since
+		return errNodeEnded
+	}
 	if err := a.Volume.Commit(a.restarted && !a.way.newERTS()); err != nil {
 		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)
 	}
+	a.sealed = true
 	a.Keeper.Protect("")
+	a.catchUp(ctx)
 	a.makePermanent(ctx)
 	if err := a.Volume.Finish(); err != nil {
 		a.warn("the volume could not be told that the upgrade is over: %v", err)
 	}
 	a.retain(ctx)
 	return nil
+}
+
+// catchUp has what was committed run, though the node has ended in that very moment: for all that the keeper knew, the old
+// release was to be booted.
+func (a *attempt) catchUp(ctx context.Context) {
+	if !a.nodeEnded() {
+		return
+	}
+	wait, cancel := context.WithTimeout(ctx, a.restartTime())
+	defer cancel()
+	err := a.Keeper.Await(wait, a.node)
+	if err == nil && !a.runs(a.to) {
+		err = a.Keeper.Restart(wait, a.to)
+	}
+	if err == nil {
+		err = a.meetAgain(a.to)
+	}
+	a.restarted = a.restarted || err == nil
+	if err != nil {
+		a.warn("the node ended in the moment of the commit, and %s does not run: %v", a.describeRelease(a.to), err)
+	}
 }
 
 // makePermanent lets release_handler follow, and then makes durable what that wrote in place. Its files are

@@ -212,7 +212,7 @@ func (a *attempt) answers(ctx context.Context) bool {
 
 // awaitOld waits for the restart that Protect asked for.
 func (a *attempt) awaitOld(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, max(restartTimeout, 2*a.Boot))
+	ctx, cancel := context.WithTimeout(ctx, a.restartTime())
 	defer cancel()
 	a.restarted = true
 	if err := a.Keeper.Await(ctx, a.node); err != nil {
