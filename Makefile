@@ -34,7 +34,7 @@ fuzz: ## ten million executions of every fuzz target, or FUZZTIME
 rpc: $(OTPS:%=rpc-%) ## the protocol with a node, and what is evaluated there, on each OTP
 
 rpc-%: images-%
-	AGENT_TEST_OTP=$* $(GO) test -count=1 -timeout 5m ./rpc ./agent/drift ./agent/gate ./agent/proof
+	AGENT_TEST_OTP=$* $(GO) test -count=1 -timeout 20m ./rpc ./agent/drift ./agent/gate ./agent/proof
 
 integration: $(OTPS:%=images-%) ## real containers, each story on the OTP that SEED draws for it
 	@echo SEED=$(SEED)

@@ -63,6 +63,10 @@ type stream struct {
 	gone bool
 	// started says that the status line is out, so that a failure can only be told as a result.
 	started bool
+	// held says that no byte of the package was asked for yet, and early is what happened before: an answer would tell a
+	// client that waits for 100 Continue not to send it.
+	held  bool
+	early []api.Event
 }
 
 func newStream(w http.ResponseWriter) *stream { return &stream{w: w} }
@@ -70,10 +74,27 @@ func newStream(w http.ResponseWriter) *stream { return &stream{w: w} }
 func (s *stream) event(e api.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.held {
+		s.early = append(s.early, e)
+		return
+	}
+	s.write(e)
+}
+
+// release tells what happened early. From now on events are sent while the package still comes in.
+func (s *stream) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = false
+	for _, e := range s.early {
+		s.write(e)
+	}
+	s.early = nil
+}
+
+func (s *stream) write(e api.Event) {
 	if !s.started {
 		s.started = true
-		// Events are sent while the package still comes in. Before its first byte was read this would tell a
-		// client that waits for 100 Continue not to send it.
 		http.NewResponseController(s.w).EnableFullDuplex()
 		s.w.Header().Set("Content-Type", "application/x-ndjson")
 		s.w.WriteHeader(http.StatusOK)
@@ -89,6 +110,7 @@ func (s *stream) event(e api.Event) {
 
 // end tells of an attempt that could not begin. The result of one that did was an event already.
 func (s *stream) end(err error) {
+	s.release() // of what was not begun, or refused unread
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil && !s.started {
@@ -102,13 +124,14 @@ type upload struct {
 	control *http.ResponseController
 	stall   time.Duration // for the next uploadLeast bytes
 	came    int           // of them
+	begun   func()        // is told that the first of them came
 }
 
 // uploadLeast is what must come of a package in a stallTimeout, or the rest of it; bytes.
 const uploadLeast = 64 << 10
 
-func newUpload(w http.ResponseWriter, r *http.Request, stall time.Duration) io.Reader {
-	return &upload{body: r.Body, control: http.NewResponseController(w), stall: stall, came: uploadLeast}
+func newUpload(w http.ResponseWriter, r *http.Request, stall time.Duration, begun func()) io.Reader {
+	return &upload{body: r.Body, control: http.NewResponseController(w), stall: stall, came: uploadLeast, begun: sync.OnceFunc(begun)}
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -119,6 +142,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := u.body.Read(p)
+	u.begun()
 	u.came += n
 	if errors.Is(err, io.EOF) {
 		// From now on the server reads on to see the client go, for as long as the upgrade takes.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -434,5 +435,35 @@ func TestAReleaseIsRemovedByItsVersion(t *testing.T) {
 		if want := (api.Removed{Name: "demo", Version: version, Bytes: 7}); removed != want || err != nil {
 			t.Errorf("got %+v, %v", removed, err)
 		}
+	}
+}
+
+// TestAPackageComesThoughSomethingIsToldBefore: an answer before its first byte was asked for has the client keep it.
+func TestAPackageComesThoughSomethingIsToldBefore(t *testing.T) {
+	f := &fake{upgrade: func(_ context.Context, _ api.UpgradeRequest, pkg io.Reader, on func(api.Event)) error {
+		on(api.Event{Kind: "upgrade.warned"})
+		content, err := io.ReadAll(pkg)
+		if err != nil || string(content) != "package" {
+			t.Errorf("there came %q, %v", content, err)
+		}
+		on(api.Event{Kind: "upgrade.committed", Result: &api.Result{Outcome: api.Committed}})
+		return nil
+	}}
+	var told []string
+	r, err := api.NewClient(serve(t, own(), f)).Upgrade(t.Context(), api.UpgradeRequest{}, strings.NewReader("package"), func(e api.Event) { told = append(told, e.Kind) })
+	if err != nil || r.Outcome != api.Committed || !slices.Equal(told, []string{"upgrade.warned"}) {
+		t.Errorf("told of %v and %+v, %v", told, r, err)
+	}
+}
+
+// TestWhatIsToldOfAPackageThatNobodyReadsComesToo.
+func TestWhatIsToldOfAPackageThatNobodyReadsComesToo(t *testing.T) {
+	f := &fake{upgrade: func(_ context.Context, _ api.UpgradeRequest, _ io.Reader, on func(api.Event)) error {
+		on(api.Event{Kind: "upgrade.refused", Result: &api.Result{Outcome: api.Refused}})
+		return nil
+	}}
+	r, err := api.NewClient(serve(t, own(), f)).Upgrade(t.Context(), api.UpgradeRequest{}, strings.NewReader("package"), nil)
+	if err != nil || r.Outcome != api.Refused {
+		t.Errorf("told of %+v, %v", r, err)
 	}
 }

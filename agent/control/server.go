@@ -249,7 +249,8 @@ func take(w http.ResponseWriter, r *http.Request, do func(context.Context, api.U
 		return
 	}
 	out := newStream(w)
-	out.end(do(r.Context(), req, newUpload(w, r, stallTimeout), out.event))
+	out.held = true
+	out.end(do(r.Context(), req, newUpload(w, r, stallTimeout, out.release), out.event))
 }
 
 func upgradeRequest(r *http.Request) (api.UpgradeRequest, *api.Error) {

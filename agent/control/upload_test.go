@@ -16,7 +16,7 @@ func uploaded(t *testing.T, stall time.Duration, body io.Reader) error {
 	t.Helper()
 	read := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.Copy(io.Discard, newUpload(w, r, stall))
+		_, err := io.Copy(io.Discard, newUpload(w, r, stall, func() {}))
 		read <- err
 	}))
 	defer server.Close()
@@ -58,7 +58,7 @@ func TestAnUploadThatTricklesEnds(t *testing.T) {
 
 func TestACompleteUploadHasNoDeadlineLeft(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond)); err != nil {
+		if _, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond, func() {})); err != nil {
 			t.Error(err)
 		}
 		select {
