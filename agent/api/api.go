@@ -109,6 +109,7 @@ const (
 	CodeRecordDrift      = "record-drift"      // release_handler believes something else
 	CodeRollbackPath     = "rollback-path"     // a rollback leads over it
 	CodeDrift            = "drift"             // the node is not what was installed
+	CodeChildNotStarted  = "child-not-started" // one that the relup has its supervisor start does not run
 	CodeNoSuchUpgrade    = "no-such-upgrade"   // neither a report nor the history has it
 	CodeNotOnProbation   = "not-on-probation"  // there is nothing to commit
 	CodeGateFailed       = "gate-failed"       // the system is not well

@@ -87,7 +87,7 @@ func (a *attempt) leap(ctx context.Context, h hop) error {
 	}
 	a.emit("node.installed", fmt.Sprintf("%s runs, %s after the call", a.describeRelease(h.to), took.Round(time.Millisecond)),
 		map[string]any{"ms": took.Milliseconds(), "version": h.to, "from": h.from})
-	return nil
+	return a.checkChildren(ctx, h)
 }
 
 // installAcross asks for the new code where the relup restarts the emulator. The node ends for that by itself, and
