@@ -163,13 +163,9 @@ func (g *gatherer) findNew(ctx context.Context) (known bool, err error) {
 	return true, g.measure()
 }
 
-// measure finds out what the package needs, itself included, since it is kept.
-func (g *gatherer) measure() error {
-	info, err := os.Stat(g.Package)
-	if err != nil {
-		return fmt.Errorf("cannot read the package: %w", err)
-	}
-	g.facts.Disk.Needed = g.examined.Needed + info.Size()
+// measure finds out what the package needs, as an upgrade does.
+func (g *gatherer) measure() (err error) {
+	g.facts.Disk.Needed = g.examined.Needed
 	g.facts.Disk.Free, err = g.volume.Free()
 	return err
 }
