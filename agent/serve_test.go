@@ -32,9 +32,13 @@ func TestACallThatIsLateIsToldFromOneThatWasNotMade(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeWhosePackageIsOnTheWayLeadsNowhereYet(t *testing.T) {
+func TestAnUpgradeThatLeadsNowhereYetSaysWhatItWaitsFor(t *testing.T) {
 	for want, u := range map[string]api.Upgrade{
-		"7 from 1.0.0 is under way: requested, its package is coming":                 {ID: "7", State: "requested", From: "1.0.0"},
+		"7 from 1.0.0 is under way: requested, its package is coming":                 {ID: "7", Kind: "upgrade", State: "requested", From: "1.0.0"},
+		"8 from 1.0.0 is under way: requested, its package is coming":                 {ID: "8", Kind: "unpack", State: "requested", From: "1.0.0"},
+		"7 from 1.0.0 is under way: received":                                         {ID: "7", Kind: "upgrade", State: "received", From: "1.0.0"},
+		"9 from 1.0.0 is under way: requested":                                        {ID: "9", Kind: "rollback", State: "requested", From: "1.0.0"},
+		"5 is under way: a release is removed":                                        {ID: "5", Kind: "removal", State: "requested", From: "1.0.0"},
 		"7 from 1.0.0 to 1.1.0 is under way: checked":                                 {ID: "7", State: "checked", From: "1.0.0", To: "1.1.0"},
 		"7 from 1.0.0 to 1.3.0 over 1.1.0, 1.2.0 is under way: installing":            {ID: "7", State: "installing", From: "1.0.0", To: "1.3.0", Via: []string{"1.1.0", "1.2.0"}},
 		"7 from 1.0.0 to 1.1.0 is under way: probation; agent rollback takes it back": {ID: "7", State: "probation", From: "1.0.0", To: "1.1.0", Revocable: true},

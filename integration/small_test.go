@@ -45,8 +45,8 @@ func TestAnUpgradeOnAVolumeThatIsTooSmallLeavesTheOldRelease(t *testing.T) {
 			node := s.Status().Node
 			free.take(free.leave)
 			a := s.Upgrade(s.Package(images.Second))
-			if a.Status == 0 && free.leave == 4<<20 {
-				break
+			if a.Status == 0 && free.of == "bytes" {
+				break // only what the volume does not have needs room
 			}
 			refused[free.of] = true
 			if a.Status != 3 || !strings.Contains(a.Stderr, "volume") || !strings.Contains(a.Stderr, "demo 1.0.0 still runs, nothing was changed") {

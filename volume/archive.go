@@ -22,7 +22,7 @@ import (
 // way. It refuses what it does not need rather than making it harmless.
 type unpacker struct {
 	limits   Limits
-	dir      inside
+	dir      inside // nil: nothing is written
 	source   *meter // the compressed bytes
 	inflated *inflated
 	buf      []byte
@@ -34,6 +34,7 @@ type unpacker struct {
 	links    []entry // made last, so that nothing is ever written through one
 	skipped  map[string]bool
 	code     code
+	needed   int64 // bytes that are written, or would be were they not left out for being lean, or without a directory
 	seen     int
 	text     int64 // bytes of all names and targets
 	last     string

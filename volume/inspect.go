@@ -46,7 +46,7 @@ type Examined struct {
 	Inspected
 	Staged  *Staged
 	Misfits []error // why it does not fit to its place, *PackageError each
-	Needed  int64   // bytes that it would have on the volume, but for the package itself
+	Needed  int64   // bytes that an upgrade takes on the volume: the package, which is kept, and what is unpacked of it
 }
 
 // Examine is Inspect for who wants to read the applications as well, and to know of all that is wrong with its place.
@@ -84,9 +84,8 @@ func examine(ctx context.Context, file, digest string, place Place, lean bool) (
 
 // examine unpacks on the bench v what the other volume does not have.
 func (v *Volume) examine(ctx context.Context, pkg Package, image Image, other *Volume) (*Examined, error) {
-	var present map[string]bool
+	present := other.treesThatStay()
 	if !v.lean {
-		present = other.treesThatStay()
 		if err := v.borrow(other, present); err != nil {
 			return nil, fmt.Errorf("cannot inspect the package: %w", err)
 		}
@@ -98,7 +97,7 @@ func (v *Volume) examine(ctx context.Context, pkg Package, image Image, other *V
 	if err != nil {
 		return nil, err
 	}
-	found := &Examined{Inspected: Inspected{Release: s.Release, HasERTS: s.HasERTS, Skipped: s.Skipped}, Staged: s}
+	found := &Examined{Inspected: Inspected{Release: s.Release, HasERTS: s.HasERTS, Skipped: s.Skipped}, Staged: s, Needed: pkg.Size + s.needed}
 	if found.Relup, err = s.Relup(); err != nil {
 		return nil, err
 	}
@@ -108,7 +107,7 @@ func (v *Volume) examine(ctx context.Context, pkg Package, image Image, other *V
 // compare collects what does not fit.
 func (e *Examined) compare(image Image, v *Volume) error {
 	var conflict error
-	e.Known, e.Needed, conflict = e.Staged.fits(v)
+	e.Known, conflict = e.Staged.fits(v)
 	for _, err := range []error{conflict, v.hasRoom(e.Needed), e.Staged.fitsImage(image, v)} {
 		if _, refused := errors.AsType[*PackageError](err); err != nil && !refused {
 			return err
@@ -187,26 +186,24 @@ func look(root string) (*Volume, error) {
 func (v *Volume) name() string { return v.st.Releases[v.st.Current].Name }
 
 // fits compares the package with what the releases of a volume share with it. Publish decides the same, and may.
-func (s *Staged) fits(v *Volume) (known bool, needed int64, err error) {
+func (s *Staged) fits(v *Volume) (known bool, err error) {
 	if existing, known := v.st.Releases[s.Release.Version]; known {
-		return true, 0, s.sameAs(existing)
+		return true, s.sameAs(existing)
 	}
 	hash := s.volume.newHasher()
 	for _, tree := range s.Release.Own {
-		files := below(s.entries, tree)
 		if v.root == "" || !v.used(tree) || !isRealDir(v.disk, v.Path(tree)) {
-			needed += bytesOf(files)
 			continue
 		}
-		file, reason, err := hash.differs(v.root, tree, files)
+		file, reason, err := hash.differs(v.root, tree, below(s.entries, tree))
 		switch {
 		case err != nil:
-			return false, needed, fmt.Errorf("cannot compare %s: %w", tree, err)
+			return false, fmt.Errorf("cannot compare %s: %w", tree, err)
 		case file != "":
-			return false, needed, conflict(tree, file, reason)
+			return false, conflict(tree, file, reason)
 		}
 	}
-	return false, needed, nil
+	return false, nil
 }
 
 // fitsImage is checkParts for a package of which only the names of its trees are known.
@@ -222,24 +219,6 @@ func (s *Staged) fitsImage(image Image, v *Volume) error {
 		}
 	}
 	return nil
-}
-
-func (v *Volume) hasRoom(needed int64) error {
-	if v.root == "" {
-		return nil
-	}
-	free, err := v.Free()
-	if err == nil && needed > free {
-		err = refuse(NoSpace, "the volume has %d bytes free, the release needs %d", free, needed)
-	}
-	return err
-}
-
-func bytesOf(entries []entry) (sum int64) {
-	for _, e := range entries {
-		sum += e.Size
-	}
-	return sum
 }
 
 // Edges are the versions that a relup leads from, and back to.

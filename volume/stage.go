@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +26,7 @@ type Staged struct {
 	code    code
 	texts   int64           // bytes of those that were read
 	present map[string]bool // trees that are on the volume already, and not in the stage
+	needed  int64           // bytes that the stage takes on the volume, for a while those included that others have there
 	end     sync.Once
 	endErr  error
 }
@@ -80,7 +80,7 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 		return fmt.Errorf("cannot unpack the package: %w", err)
 	}
 	defer f.Close()
-	if err := s.volume.checkSpace(f); err != nil {
+	if err := s.checkSpace(ctx, f); err != nil {
 		return err
 	}
 	if err := disk.Mkdir("make the stage", s.dir, 0o700); err != nil {
@@ -91,19 +91,12 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 		return fmt.Errorf("cannot unpack the package: %w", err)
 	}
 	defer dir.Close()
-	u := &unpacker{
-		limits: s.limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
-		present: s.present, lean: s.volume.lean, names: map[string]int{}, skipped: map[string]bool{},
-	}
-	digest, err := u.unpack(ctx, f, s.pkg.Size, progress)
-	if err == nil && digest != s.pkg.Digest {
-		err = refuse(Damaged, "it is not what was received: its sha256 is %s", digest)
-	}
-	if err != nil {
+	u := s.unpacker(dir)
+	if err := s.read(ctx, u, f, progress); err != nil {
 		return s.volume.spaceError(err)
 	}
 	sortEntries(u.entries)
-	s.entries, s.code = u.entries, u.code
+	s.entries, s.code, s.needed = u.entries, u.code, u.needed
 	for top := range u.skipped {
 		s.Skipped = append(s.Skipped, top)
 	}
@@ -111,41 +104,20 @@ func (s *Staged) unpack(ctx context.Context, progress func(done, total int64)) e
 	return nil
 }
 
-// checkSpace compares the free space with what gzip says of the last four gigabytes, which is all that can be
-// known before the first byte is unpacked; how many files there are is not.
-func (v *Volume) checkSpace(pkg io.ReadSeeker) error {
-	var size [4]byte
-	switch end, err := pkg.Seek(0, io.SeekEnd); {
-	case err != nil:
-		return err
-	case end == 0:
-		return refuse(NotAPackage, "the package is empty")
-	case end < int64(len(size)):
-		return refuse(NotAPackage, "not a tarball: it has %d bytes", end)
+// unpacker writes to dir, which may be nil: then it only reads.
+func (s *Staged) unpacker(dir inside) *unpacker {
+	return &unpacker{
+		limits: s.limits, dir: dir, buf: make([]byte, s.volume.buffer), sum: sha256.New(),
+		present: s.present, lean: s.volume.lean, names: map[string]int{}, skipped: map[string]bool{},
 	}
-	if _, err := pkg.Seek(-4, io.SeekEnd); err != nil {
-		return err
+}
+
+func (s *Staged) read(ctx context.Context, u *unpacker, pkg io.Reader, progress func(done, total int64)) error {
+	digest, err := u.unpack(ctx, pkg, s.pkg.Size, progress)
+	if err == nil && digest != s.pkg.Digest {
+		err = refuse(Damaged, "it is not what was received: its sha256 is %s", digest)
 	}
-	if _, err := io.ReadFull(pkg, size[:]); err != nil {
-		return err
-	}
-	if _, err := pkg.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if v.bench {
-		return nil
-	}
-	free, err := v.disk.Free(v.root)
-	if err != nil {
-		return err
-	}
-	if needed := int64(binary.LittleEndian.Uint32(size[:])); needed > free.bytes && needed <= v.Limits.UnpackedBytes {
-		return refuse(NoSpace, "the volume has %d bytes free, the release needs %d", free.bytes, needed)
-	}
-	if free.files == 0 {
-		return refuse(NoSpace, "the volume can hold no more files")
-	}
-	return nil
+	return err
 }
 
 func (s *Staged) path(name string) string { return filepath.Join(s.dir, name) }

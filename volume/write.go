@@ -47,7 +47,7 @@ func (u *unpacker) take(name string, kind int) error {
 }
 
 func (u *unpacker) writes(name string) bool {
-	return !u.present[treeOf(name)] && (!u.lean || slices.Contains([]string{releaseDir, binDir}, topOf(name)))
+	return u.dir != nil && !u.present[treeOf(name)] && (!u.lean || slices.Contains([]string{releaseDir, binDir}, topOf(name)))
 }
 
 func topOf(name string) string {
@@ -183,6 +183,9 @@ func (u *unpacker) addFile(name string, mode fs.FileMode, content io.Reader) err
 	n, err := u.writeFile(name, mode, content)
 	if err != nil {
 		return err
+	}
+	if !u.present[treeOf(name)] {
+		u.needed += n
 	}
 	if holdsCode(name) {
 		if err := u.code.note(name); err != nil {

@@ -179,6 +179,7 @@ type Boot struct {
 // Upgrade is one that is under way.
 type Upgrade struct {
 	ID    string   `json:"id"`
+	Kind  string   `json:"kind"` // upgrade, unpack, install, rollback or removal
 	State string   `json:"state"`
 	From  string   `json:"from"`
 	To    string   `json:"to,omitempty"`
@@ -195,7 +196,7 @@ func (u Upgrade) Waits() bool { return !u.CommitBy.IsZero() }
 // String is what an operator reads of it.
 func (u Upgrade) String() string {
 	if u.To == "" {
-		return fmt.Sprintf("%s from %s is under way: %s, its package is coming", u.ID, u.From, u.State)
+		return u.begins()
 	}
 	to := u.To
 	if len(u.Via) > 0 {
@@ -208,6 +209,18 @@ func (u Upgrade) String() string {
 	text := fmt.Sprintf("%s from %s to %s is under way: %s", u.ID, u.From, to, u.State)
 	if u.Revocable {
 		text += "; agent rollback takes it back"
+	}
+	return text
+}
+
+// begins is String where nobody knows yet where it leads. A removal leads nowhere.
+func (u Upgrade) begins() string {
+	text := fmt.Sprintf("%s from %s is under way: %s", u.ID, u.From, u.State)
+	switch {
+	case u.Kind == "removal":
+		return u.ID + " is under way: a release is removed"
+	case u.State == "requested" && (u.Kind == "upgrade" || u.Kind == "unpack"):
+		text += ", its package is coming"
 	}
 	return text
 }

@@ -163,13 +163,9 @@ func (g *gatherer) findNew(ctx context.Context) (known bool, err error) {
 	return true, g.measure()
 }
 
-// measure finds out what the package needs, itself included, since it is kept.
-func (g *gatherer) measure() error {
-	info, err := os.Stat(g.Package)
-	if err != nil {
-		return fmt.Errorf("cannot read the package: %w", err)
-	}
-	g.facts.Disk.Needed = g.examined.Needed + info.Size()
+// measure finds out what the package needs, as an upgrade does.
+func (g *gatherer) measure() (err error) {
+	g.facts.Disk.Needed = g.examined.Needed
 	g.facts.Disk.Free, err = g.volume.Free()
 	return err
 }
@@ -264,8 +260,8 @@ func (g *gatherer) ebin(lib, version string) string {
 		return g.new.Ebins[lib]
 	}
 	for _, hop := range g.facts.Prospect.Hops {
-		r := g.volume.State().Releases[hop.To]
-		if slices.Contains(r.Libs, volume.Lib{App: lib, Version: version}) {
+		its, there := g.volume.State().Releases[hop.To].Lib(lib)
+		if there && its.Version == version {
 			return g.volume.Path("lib", lib+"-"+version, "ebin")
 		}
 	}
@@ -300,7 +296,8 @@ func (g *gatherer) askNode(ctx context.Context) error {
 
 // compareNode finds in what the node is not its release, as an upgrade does, as far as that matters to a plan.
 func (g *gatherer) compareNode(ctx context.Context) error {
-	found, err := drift.Code(ctx, asked{g.Client}, g.facts.From, drift.Scope{Applications: some(keysOf(g.facts.Before))})
+	changing := upgrade.Changing(g.onTheWay())
+	found, err := drift.Code(ctx, asked{g.Client}, g.facts.From, drift.Scope{Applications: some(keysOf(changing))})
 	if err != nil {
 		g.unknown("which code and which settings were changed in the running node: %v", err)
 		return ctx.Err()
@@ -311,14 +308,24 @@ func (g *gatherer) compareNode(ctx context.Context) error {
 	g.facts.Live.Drift = slices.DeleteFunc(found.Differences, func(d drift.Difference) bool {
 		switch d.Kind {
 		case drift.ModuleDiffers:
-			_, changes := g.facts.Before[d.Application]
-			return !changes
+			return !changing[d.Application]
 		case drift.Environment, drift.EnvironmentExtra:
 			return !has(g.facts.To, d.Application) || slices.Contains(selfSet, d.Application)
 		}
 		return true
 	})
 	return nil
+}
+
+// onTheWay are the releases that the upgrade would lead over, the first and the last among them.
+func (g *gatherer) onTheWay() []volume.Release {
+	releases := []volume.Release{g.facts.From, g.facts.To}
+	for _, hop := range g.facts.Prospect.Hops {
+		if hop.To != g.facts.To.Version {
+			releases = append(releases, g.volume.State().Releases[hop.To])
+		}
+	}
+	return releases
 }
 
 // selfSet are applications that change their environment themselves.

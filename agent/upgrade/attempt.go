@@ -199,7 +199,10 @@ func (a *attempt) reach(to State) error {
 func (a *attempt) describe() *api.Upgrade {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &api.Upgrade{ID: a.id, State: string(a.state), From: a.from, To: a.to, Via: a.way.over(), CommitBy: a.commitBy, Revocable: a.heeds && a.kind != volume.KindRollback}
+	return &api.Upgrade{
+		ID: a.id, Kind: a.kind, State: string(a.state), From: a.from, To: a.to, Via: a.way.over(), CommitBy: a.commitBy,
+		Revocable: a.heeds && a.kind != volume.KindRollback,
+	}
 }
 
 // at is the version that the node runs, as far as the way is behind it.

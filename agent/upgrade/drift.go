@@ -123,16 +123,21 @@ func (a *attempt) wasSo(d api.Difference) bool {
 	})
 }
 
-// changing are the applications that not all releases on the way have in one version.
-func (a *attempt) changing() map[string]bool {
-	releases := a.onTheWay()
+// changing are the applications that the attempt changes.
+func (a *attempt) changing() map[string]bool { return Changing(a.onTheWay()) }
+
+// Changing are the applications that not all releases on a way have in one version: of their code a node must run what its release has.
+func Changing(way []volume.Release) map[string]bool {
 	apps := map[string]bool{}
-	for _, r := range releases {
+	for _, r := range way {
 		for _, lib := range r.Libs {
-			apps[lib.App] = slices.ContainsFunc(releases, func(other volume.Release) bool {
+			differs := slices.ContainsFunc(way, func(other volume.Release) bool {
 				its, _ := other.Lib(lib.App)
 				return its.Version != lib.Version
 			})
+			if differs {
+				apps[lib.App] = true
+			}
 		}
 	}
 	return apps

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -150,5 +151,20 @@ func TestWhatMustStayAndIsTooMuchIsToldOf(t *testing.T) {
 		s.engine.Keep = volume.Keep{Bytes: 1}
 		s.upgrade(second())
 		s.ends("probation: committed, 1.1.0 runs, warned")
+	})
+}
+
+// TestWhatIsUnderWaySaysOfWhichKindItIs: a removal has no package that could be coming.
+func TestWhatIsUnderWaySaysOfWhichKindItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := three(t, "")
+		var kinds []string
+		s.world.see = func(string) { kinds = append(kinds, s.engine.Current().Kind) }
+		if _, err := s.engine.Remove(context.Background(), "1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+		if kinds = slices.Compact(kinds); !slices.Equal(kinds, []string{"removal"}) {
+			t.Errorf("a removal is under way as %q", kinds)
+		}
 	})
 }
