@@ -23,8 +23,8 @@ unit: ## all packages but the containers' stories
 	$(GO) vet ./...
 	$(GO) test -timeout 30m ./agent/... ./cmd/... ./rpc/... ./signals/... ./volume/... ./integration/load/...
 
-fuzz-sample: ## every fuzz target for ten seconds
-	GO="$(GO)" scripts/fuzz 10s
+fuzz-sample: ## every fuzz target for half a minute
+	GO="$(GO)" scripts/fuzz 30s
 
 FUZZTIME ?= 10000000x
 

@@ -168,14 +168,14 @@ func TestTheEndOfAProcessAndOfAHundredOrphansAtOnceIsToldApart(t *testing.T) {
 		return
 	}
 	i, _ := running(t)
-	for n := range 200 {
+	for n := range 60 {
 		p := start(t, i, fmt.Sprintf(`f=/tmp/signals-$$; mkfifo $f; exec 3<>$f 4<$f 5>$f 3>&-; rm $f
 			n=0; while [ $n -lt 100 ]; do (read x <&4) 5>&- & n=$((n+1)); done; exit %d`, n))
 		if got, want := p.Exit(), (Exit{Code: n}); got != want {
 			t.Fatalf("%v, want %v", got, want)
 		}
 	}
-	eventually(t, "all are reaped", func() bool { return i.Orphans() == 200*100 && len(children()) == 0 })
+	eventually(t, "all are reaped", func() bool { return i.Orphans() == 60*100 && len(children()) == 0 })
 }
 
 func TestOutsidePID1OrphansComeToTheSubreaper(t *testing.T) {
