@@ -80,16 +80,7 @@ func (d *derivation) load(m Module) {
 // changeSupervisor has a supervisor take up what it would start now. One that is known under its module's name can also be
 // told to start and to end children.
 func (d *derivation) changeSupervisor(was, m Module) {
-	if was.Children.Silent || m.Children.Silent {
-		d.refuse("what the supervisor %s starts is not known: its init/1 does not come to an end", m.Name)
-		return
-	}
-	if !was.Children.Known || !m.Children.Known {
-		d.refuse("what the supervisor %s starts is not known without its argument", m.Name)
-		return
-	}
-	if m.Children.Once {
-		d.refuse("the supervisor %s cannot begin again in its process, which it does where its code changes", m.Name)
+	if !d.knowsChildren(was, m) {
 		return
 	}
 	d.changes = append(d.changes, call("update", term.Atom(m.Name), term.Atom("supervisor")))
@@ -109,6 +100,25 @@ func (d *derivation) changeSupervisor(was, m Module) {
 			d.children = append(d.children, d.supervise("terminate_child", was, c), d.supervise("delete_child", was, c))
 		}
 	}
+}
+
+// knowsChildren tells whether both versions say what they start, and the new one finds what runs of it.
+func (d *derivation) knowsChildren(was, m Module) bool {
+	switch {
+	case was.Children.Silent || m.Children.Silent:
+		d.refuse("what the supervisor %s starts is not known: its init/1 does not come to an end", m.Name)
+	case !was.Children.Known || !m.Children.Known:
+		d.refuse("what the supervisor %s starts is not known without its argument", m.Name)
+	case m.Children.Once:
+		d.refuse("the supervisor %s cannot begin again in its process, which it does where its code changes", m.Name)
+	case was.Children.Once:
+		d.refuse("what the supervisor %s has started is not known: its init/1 fails where it runs again", m.Name)
+	case was.Children.Dynamic != m.Children.Dynamic:
+		d.refuse("the supervisor %s begins or ceases to be a simple_one_for_one, and would not find the children that run", m.Name)
+	default:
+		return true
+	}
+	return false
 }
 
 // supervise is a call of a supervisor that runs, which therefore must be known by a name.

@@ -96,14 +96,28 @@ Flags = fun
     ({Strategy, Intensity, Period}) -> {Strategy, Intensity, Period}
 end,
 
-Names = fun Names({tuple, _, [{atom, _, Key}, {atom, _, Name}]}) when Key =:= local; Key =:= name -> [Name];
-    Names(Tuple) when is_tuple(Tuple) -> Names(tuple_to_list(Tuple));
-    Names([Head | Tail]) -> Names(Head) ++ Names(Tail);
-    Names(_) -> []
+%% Options of Elixir's Supervisor, of which the first of a kind counts.
+Named = fun Named({cons, _, {tuple, _, [{atom, _, name}, {atom, _, Name}]}, _}) when Name =/= nil -> Name;
+    Named({cons, _, {tuple, _, [{atom, _, Key}, _]}, Others}) when Key =/= name -> Named(Others);
+    Named(_) -> undefined
 end,
 
-Registered = fun(File) ->
-    case lists:usort(Names(Forms(File))) of
+%% How a module is started as a supervisor: under a name, or undefined. There may be names of others beside it.
+Names = fun Names(Self, {call, _, {remote, _, {atom, _, supervisor}, {atom, _, start_link}}, [As, {atom, _, Self}, _]}) ->
+        case As of
+            {tuple, _, [{atom, _, local}, {atom, _, Name}]} -> [Name];
+            _ -> [undefined]
+        end;
+    Names(Self, {call, _, {remote, _, {atom, _, 'Elixir.Supervisor'}, {atom, _, start_link}}, [{atom, _, Self}, _, Options]}) -> [Named(Options)];
+    Names(Self, {call, _, {remote, _, {atom, _, Where}, {atom, _, start_link}}, [{atom, _, Self}, _]}) when
+            Where =:= supervisor orelse Where =:= 'Elixir.Supervisor' -> [undefined];
+    Names(Self, Tuple) when is_tuple(Tuple) -> Names(Self, tuple_to_list(Tuple));
+    Names(Self, [Head | Tail]) -> Names(Self, Head) ++ Names(Self, Tail);
+    Names(_, _) -> []
+end,
+
+Registered = fun(File, Self) ->
+    case lists:usort(Names(Self, Forms(File))) of
         [Name] -> Name;
         _ -> undefined
     end
@@ -177,7 +191,7 @@ Module = fun(File, Begins) ->
     Kinds = Behaviours(Attributes) ++ [special || lists:member({system_code_change, 4}, Exports)],
     IsSupervisor = lists:member(supervisor, Kinds) orelse lists:member('Elixir.Supervisor', Kinds),
     {Below, As} = case IsSupervisor andalso lists:member({init, 1}, Exports) of
-        true -> {Children(Name), Registered(File)};
+        true -> {Children(Name), Registered(File, Name)};
         false -> {none, undefined}
     end,
     Parts = PartsOf(File),

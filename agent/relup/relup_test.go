@@ -114,6 +114,77 @@ func TestASupervisorThatIsNotKnownByANameIsToldNothing(t *testing.T) {
 	}
 }
 
+// The names of others in its module are not its own.
+func TestOnlyTheNameThatASupervisorStartsUnderIsItsName(t *testing.T) {
+	const worker = ", #{id => cache, start => {gen_server, start_link, [{local, cache}, cache, [], []]}}"
+	mix := func(options string) string {
+		return strings.NewReplacer("behaviour(supervisor)", "behaviour('Elixir.Supervisor')", "supervisor:start_link({local, ?MODULE}, ?MODULE, [])", "'Elixir.Supervisor':start_link("+options+")").Replace(top)
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"its own, and a child's": {top, "top"},
+		"a child's":              {with(top, "{local, ?MODULE}, ?MODULE", "?MODULE"), ""},
+		"another supervisor's":   {with(top, "({local, ?MODULE}, ?MODULE", "({local, below}, below"), ""},
+		"one of two":             {with(top, "start_link() ->", "start_link() -> supervisor:start_link(?MODULE, []),"), ""},
+		"not for this node":      {with(top, "local", "global"), ""},
+		"Elixir's":               {mix("?MODULE, [], [{timeout, 9}, {name, here}]"), "here"},
+		"Elixir's, without":      {mix("?MODULE, []"), ""},
+		"Elixir's, none":         {mix("?MODULE, [], [{name, nil}]"), ""},
+		"Elixir's, of others":    {mix("[], [{strategy, one_for_one}, {name, there}]"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := modules{"server": server, "top": with(test.text, "MORE", worker)}
+			made, err := make2(t, old, old.with("top", with(test.text, "MORE", worker+", #{id => other, start => {server, start_link, []}}")))
+			switch {
+			case test.want == "":
+				if err == nil || !strings.Contains(err.Error(), "is not known by a name") {
+					t.Errorf("got %v\n%v", err, made.Derived)
+				}
+			case err != nil || !strings.Contains(made.Derived["app"], "{supervisor,restart_child,["+test.want+",other]}"):
+				t.Errorf("got %v\n%v", err, made.Derived)
+			}
+		})
+	}
+}
+
+// A supervisor takes up what it would start now, and looks for what runs where it would have put that.
+func TestASupervisorThatWouldLoseItsChildrenSaysWhy(t *testing.T) {
+	const lost = "the supervisor top begins or ceases to be a simple_one_for_one, and would not find the children that run"
+	static := modules{"server": server, "top": sup("")}
+	dynamic := static.with("top", with(sup(""), "#{}", "#{strategy => simple_one_for_one}"))
+	once := static.with("top", with(sup(""), "init([]) -> ", "init([]) -> ets:new(top, [named_table]), "))
+	mix := func(kind, flags string) modules {
+		return static.with("top", with(with(sup(""), "behaviour(supervisor)", "behaviour('Elixir."+kind+"')"), "#{}", flags))
+	}
+	for name, test := range map[string]struct {
+		old, new modules
+		want     string
+	}{
+		"static, dynamic":             {static, dynamic, lost},
+		"dynamic, static":             {dynamic, static, lost},
+		"Elixir's":                    {mix("Supervisor", "#{}"), mix("DynamicSupervisor", "#{intensity => 5}"), "top has become another kind of process"},
+		"Elixir's, the other way":     {mix("DynamicSupervisor", "#{intensity => 5}"), mix("Supervisor", "#{}"), "top has become another kind of process"},
+		"what it started is unknown":  {once, static, "what the supervisor top has started is not known: its init/1 fails where it runs again"},
+		"what it starts is not begun": {static, once, "the supervisor top cannot begin again in its process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			made, err := make2(t, test.old, test.new)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q\n%v", err, test.want, made.Derived)
+			}
+		})
+	}
+}
+
+func TestADynamicSupervisorIsUpdated(t *testing.T) {
+	old := modules{"server": server, "top": with(sup(""), "#{}", "#{strategy => simple_one_for_one}")}
+	made, err := make2(t, old, old.with("top", with(old["top"], "=> simple_one_for_one", "=> simple_one_for_one, intensity => 5")))
+	if err != nil || !strings.Contains(made.Derived["app"], "{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]}") {
+		t.Errorf("got %v\n%v", err, made.Derived)
+	}
+}
+
 func TestWhatSystoolsMakesNoRelupOfSaysWhy(t *testing.T) {
 	old, new := modules{"library": library}, modules{"library": with(library, "1", "2")}
 	new["app.appup"] = `{"2",[{"1",[{load_module, not_there}]}],[]}.`
