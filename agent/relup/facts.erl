@@ -11,7 +11,8 @@
 %%               once: init/1 fails where it runs again
 %%   Reads       keys of applications' environments that it reads when a process of it starts, as far as its debug_info tells
 %%   Source      a digest of what was written, whatever compiled it, or unknown
-%%   Start       the same of what begins a process or an application: init, start/2, and what these reach in the module
+%%   Start       the same of what begins a process or an application: init, what comes before the first event, start/2, and what these
+%%               reach in the module
 [_, Out | Asked] = init:get_plain_arguments(),
 
 Behaviours = fun(Attributes) ->
@@ -67,6 +68,23 @@ Reached = fun Reached([], _, Found) -> maps:values(Found);
             #{Key := Part} when not is_map_key(Key, Found) -> Reached(Uses(Part) ++ Keys, Parts, Found#{Key => Part});
             #{} -> Reached(Keys, Parts, Found)
         end
+end,
+
+%% What gen_statem calls with an event that is none of others: it enters a state, or has put the event in itself.
+Entries = fun(Parts) ->
+    [{function, Line, Name, Arity, [Clause]} ||
+        {function, Line, Name, Arity, Clauses} <- maps:values(Parts), Arity =:= 3 orelse {Name, Arity} =:= {handle_event, 4},
+        {clause, _, [{atom, _, Type} | _], _, _} = Clause <- Clauses, Type =:= enter orelse Type =:= internal]
+end,
+
+%% The parts of a module that begin a process: init, and what is called before anybody's event.
+Beginning = fun(Parts, Kinds, Others) ->
+    Inits = [Key || {init, Arity} = Key <- maps:keys(Parts), is_integer(Arity)],
+    Entered = case lists:member(gen_statem, Kinds) of
+        true -> Entries(Parts);
+        false -> []
+    end,
+    Entered ++ Reached(Uses(Entered) ++ Inits ++ [{handle_continue, 2}, {callback_mode, 0}] ++ Others, Parts, #{})
 end,
 
 CodeChange = fun(Parts, Exports) ->
@@ -195,11 +213,10 @@ Module = fun(File, Begins) ->
         false -> {none, undefined}
     end,
     Parts = PartsOf(File),
-    Inits = [Key || {init, Arity} = Key <- maps:keys(Parts), is_integer(Arity)],
     {Name, Hex(Md5), Kinds, CodeChange(Parts, Exports),
      lists:member({erlang, load_nif, 2}, Imports),
      lists:usort([M || {M, _, _} <- Imports]), Below, As, Reads(File),
-     Digest(maps:values(Parts)), Digest(Reached(Inits ++ Begins, Parts, #{}))}
+     Digest(maps:values(Parts)), Digest(Beginning(Parts, Kinds, Begins))}
 end,
 
 HasAppup = fun(_, _, []) -> false;
