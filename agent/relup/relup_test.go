@@ -42,8 +42,8 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 		"nothing":                       {base, base, ``},
 		"a library":                     {base, base.with("library", with(library, "1", "2")), `{load_module,library,soft_purge,soft_purge,[]}`},
 		"a library and caller":          {base, base.with("library", with(library, "1", "2")).with("caller", with(caller, "f()", "f() + 1")), `{load_module,caller,soft_purge,soft_purge,[library]},{load_module,library,soft_purge,soft_purge,[]}`},
-		"a new one":                     {base, base.with("more", with(library, "library", "more")), `{add_module,more}`},
-		"one less":                      {base, base.without("caller"), `{delete_module,caller}`},
+		"a new one":                     {base, base.with("more", with(library, "library", "more")), `{load_module,more,soft_purge,soft_purge,[]}`},
+		"one less":                      {base, base.without("caller"), `{remove,{caller,soft_purge,soft_purge}}`},
 		"a state":                       {base, base.with("server", server+changes), `{update,server,{advanced,[]},soft_purge,soft_purge,[]}`},
 		"no state":                      {base, base.with("server", with(server, "{reply, S, S}", "{reply, {is, S}, S}")), `{load_module,server,soft_purge,soft_purge,[]}`},
 		"no state to migrate":           {base.with("server", server+same), base.with("server", with(server, "{noreply, S}", "{noreply, S, 9}")+same), `{load_module,server,soft_purge,soft_purge,[]}`},
@@ -52,13 +52,13 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 		"how an application is stopped": {base, base.with("starter", with(starter, "stop(_) -> ok", "stop(_) -> done")), `{load_module,starter,soft_purge,soft_purge,[]}`},
 		"a new child": {
 			base, base.with("top", sup(", #{id => other, start => {server, start_link, []}}")),
-			`{update,top,supervisor},{apply,{supervisor,restart_child,[top,other]}}`,
+			`{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]},{apply,{supervisor,restart_child,[top,other]}}`,
 		},
 		"a child less": {
 			base.with("top", sup(", #{id => {other,1}, start => {server, start_link, []}}")), base,
-			`{update,top,supervisor},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`,
+			`{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`,
 		},
-		"another intensity": {base, base.with("top", with(sup(""), "#{}", "#{intensity => 5}")), `{update,top,supervisor}`},
+		"another intensity": {base, base.with("top", with(sup(""), "#{}", "#{intensity => 5}")), `{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,6 +72,11 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 			}
 			if !strings.Contains(string(made.Relup), `{"2.0.0"`) {
 				t.Errorf("the relup is\n%s", made.Relup)
+			}
+			for _, kills := range []string{"brutal_purge", "{purge,"} {
+				if strings.Contains(string(made.Relup), kills) {
+					t.Errorf("the relup has %s:\n%s", kills, made.Relup)
+				}
 			}
 		})
 	}
@@ -180,7 +185,7 @@ func TestASupervisorThatWouldLoseItsChildrenSaysWhy(t *testing.T) {
 func TestADynamicSupervisorIsUpdated(t *testing.T) {
 	old := modules{"server": server, "top": with(sup(""), "#{}", "#{strategy => simple_one_for_one}")}
 	made, err := make2(t, old, old.with("top", with(old["top"], "=> simple_one_for_one", "=> simple_one_for_one, intensity => 5")))
-	if err != nil || !strings.Contains(made.Derived["app"], "{update,top,supervisor}") {
+	if err != nil || !strings.Contains(made.Derived["app"], "{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]}") {
 		t.Errorf("got %v\n%v", err, made.Derived)
 	}
 }
