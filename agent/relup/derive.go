@@ -9,20 +9,21 @@ import (
 
 // derive finds the instructions that bring an application without an appup from one version to the other (sasl: appup(4)):
 //
-//	module added, deleted           add_module first, delete_module last
-//	module changed, supervisor      {update, M, supervisor}; what it starts in addition is started, what it no longer does, ended
+//	module added, deleted           {load_module, M} first, {remove, M} last
+//	module changed, supervisor      {update, M, static, default, {advanced, []}}, which {update, M, supervisor} is for systools; what it starts in addition is started, what it no longer does, ended
 //	module changed, has a state     {update, M, {advanced, []}} where its code_change may make another one of it
 //	module changed, any other       {load_module, M}: nobody is suspended for it
 //	only compiled anew              {load_module, M}, whatever it is: it does what it did
 //
-// All with soft_purge: a process that still runs the code before the last one is refused, and never killed. A module comes after those changed ones that it calls. The reason says why nothing can be derived; then the way is a restart.
+// All with soft_purge, and written so that systools adds no other one (systools_rc:expand_script/1), as it does to add_module, delete_module and {update, M, supervisor}: a process that
+// still runs the code before the last one is refused, and never killed. A module comes after those changed ones that it calls. The reason says why nothing can be derived; then the way is a restart.
 func derive(old, new App) (instructions []term.Term, reason string) {
 	d := derivation{old: old, new: new}
 	for _, m := range new.Modules {
 		was, there := old.Module(m.Name)
 		switch {
 		case !there:
-			d.first = append(d.first, call("add_module", term.Atom(m.Name)))
+			d.first = append(d.first, call("load_module", term.Atom(m.Name), soft, soft, term.List{}))
 		case was.MD5 != m.MD5:
 			d.change(was, m)
 		}
@@ -39,6 +40,8 @@ func derive(old, new App) (instructions []term.Term, reason string) {
 }
 
 const soft = term.Atom("soft_purge")
+
+var advanced = term.Tuple{term.Atom("advanced"), term.List{}}
 
 type derivation struct {
 	old, new                       App
@@ -65,7 +68,7 @@ func (d *derivation) change(was, m Module) {
 	case m.IsSupervisor():
 		d.changeSupervisor(was, m)
 	case m.KeepsState() && (m.CodeChange == "real" || was.CodeChange == "real"):
-		d.changes = append(d.changes, call("update", term.Atom(m.Name), term.Tuple{term.Atom("advanced"), term.List{}}, soft, soft, d.calls(m)))
+		d.changes = append(d.changes, call("update", term.Atom(m.Name), advanced, soft, soft, d.calls(m)))
 	case m.KeepsState() && m.Start != was.Start:
 		d.refuse("%s begins with another state than it did, and no code_change makes that of the one before", m.Name)
 	default:
@@ -80,19 +83,10 @@ func (d *derivation) load(m Module) {
 // changeSupervisor has a supervisor take up what it would start now. One that is known under its module's name can also be
 // told to start and to end children.
 func (d *derivation) changeSupervisor(was, m Module) {
-	if was.Children.Silent || m.Children.Silent {
-		d.refuse("what the supervisor %s starts is not known: its init/1 does not come to an end", m.Name)
+	if !d.knowsChildren(was, m) {
 		return
 	}
-	if !was.Children.Known || !m.Children.Known {
-		d.refuse("what the supervisor %s starts is not known without its argument", m.Name)
-		return
-	}
-	if m.Children.Once {
-		d.refuse("the supervisor %s cannot begin again in its process, which it does where its code changes", m.Name)
-		return
-	}
-	d.changes = append(d.changes, call("update", term.Atom(m.Name), term.Atom("supervisor")))
+	d.changes = append(d.changes, call("update", term.Atom(m.Name), term.Atom("static"), term.Atom("default"), advanced, soft, soft, term.List{}))
 	for _, c := range m.Children.List {
 		before, there := was.Children.Find(c.ID)
 		switch {
@@ -111,6 +105,25 @@ func (d *derivation) changeSupervisor(was, m Module) {
 	}
 }
 
+// knowsChildren tells whether both versions say what they start, and the new one finds what runs of it.
+func (d *derivation) knowsChildren(was, m Module) bool {
+	switch {
+	case was.Children.Silent || m.Children.Silent:
+		d.refuse("what the supervisor %s starts is not known: its init/1 does not come to an end", m.Name)
+	case !was.Children.Known || !m.Children.Known:
+		d.refuse("what the supervisor %s starts is not known without its argument", m.Name)
+	case m.Children.Once:
+		d.refuse("the supervisor %s cannot begin again in its process, which it does where its code changes", m.Name)
+	case was.Children.Once:
+		d.refuse("what the supervisor %s has started is not known: its init/1 fails where it runs again", m.Name)
+	case was.Children.Dynamic != m.Children.Dynamic:
+		d.refuse("the supervisor %s begins or ceases to be a simple_one_for_one, and would not find the children that run", m.Name)
+	default:
+		return true
+	}
+	return false
+}
+
 // supervise is a call of a supervisor that runs, which therefore must be known by a name.
 func (d *derivation) supervise(function string, supervisor Module, c Child) term.Term {
 	if supervisor.Registered == "" || supervisor.Registered == "undefined" {
@@ -126,7 +139,7 @@ func (d *derivation) remove(m Module) {
 	case m.Name == d.old.Callback:
 		d.refuse("%s, which started it, is gone", m.Name)
 	}
-	d.last = append(d.last, call("delete_module", term.Atom(m.Name)))
+	d.last = append(d.last, call("remove", term.Tuple{term.Atom(m.Name), soft, soft}))
 }
 
 // calls are the changed or new modules of the application that a module calls, but for itself.

@@ -11,7 +11,8 @@
 %%               once: init/1 fails where it runs again
 %%   Reads       keys of applications' environments that it reads when a process of it starts, as far as its debug_info tells
 %%   Source      a digest of what was written, whatever compiled it, or unknown
-%%   Start       the same of what begins a process or an application: init, start/2, and what these reach in the module
+%%   Start       the same of what begins a process or an application: init, what comes before the first event, start/2, and what these
+%%               reach in the module
 [_, Out | Asked] = init:get_plain_arguments(),
 
 Behaviours = fun(Attributes) ->
@@ -69,6 +70,23 @@ Reached = fun Reached([], _, Found) -> maps:values(Found);
         end
 end,
 
+%% What gen_statem calls with an event that is none of others: it enters a state, or has put the event in itself.
+Entries = fun(Parts) ->
+    [{function, Line, Name, Arity, [Clause]} ||
+        {function, Line, Name, Arity, Clauses} <- maps:values(Parts), Arity =:= 3 orelse {Name, Arity} =:= {handle_event, 4},
+        {clause, _, [{atom, _, Type} | _], _, _} = Clause <- Clauses, Type =:= enter orelse Type =:= internal]
+end,
+
+%% The parts of a module that begin a process: init, and what is called before anybody's event.
+Beginning = fun(Parts, Kinds, Others) ->
+    Inits = [Key || {init, Arity} = Key <- maps:keys(Parts), is_integer(Arity)],
+    Entered = case lists:member(gen_statem, Kinds) of
+        true -> Entries(Parts);
+        false -> []
+    end,
+    Entered ++ Reached(Uses(Entered) ++ Inits ++ [{handle_continue, 2}, {callback_mode, 0}] ++ Others, Parts, #{})
+end,
+
 CodeChange = fun(Parts, Exports) ->
     case [Key || Key <- [{code_change, 3}, {code_change, 4}, {system_code_change, 4}], lists:member(Key, Exports)] of
         [] -> none;
@@ -96,14 +114,28 @@ Flags = fun
     ({Strategy, Intensity, Period}) -> {Strategy, Intensity, Period}
 end,
 
-Names = fun Names({tuple, _, [{atom, _, Key}, {atom, _, Name}]}) when Key =:= local; Key =:= name -> [Name];
-    Names(Tuple) when is_tuple(Tuple) -> Names(tuple_to_list(Tuple));
-    Names([Head | Tail]) -> Names(Head) ++ Names(Tail);
-    Names(_) -> []
+%% Options of Elixir's Supervisor, of which the first of a kind counts.
+Named = fun Named({cons, _, {tuple, _, [{atom, _, name}, {atom, _, Name}]}, _}) when Name =/= nil -> Name;
+    Named({cons, _, {tuple, _, [{atom, _, Key}, _]}, Others}) when Key =/= name -> Named(Others);
+    Named(_) -> undefined
 end,
 
-Registered = fun(File) ->
-    case lists:usort(Names(Forms(File))) of
+%% How a module is started as a supervisor: under a name, or undefined. There may be names of others beside it.
+Names = fun Names(Self, {call, _, {remote, _, {atom, _, supervisor}, {atom, _, start_link}}, [As, {atom, _, Self}, _]}) ->
+        case As of
+            {tuple, _, [{atom, _, local}, {atom, _, Name}]} -> [Name];
+            _ -> [undefined]
+        end;
+    Names(Self, {call, _, {remote, _, {atom, _, 'Elixir.Supervisor'}, {atom, _, start_link}}, [{atom, _, Self}, _, Options]}) -> [Named(Options)];
+    Names(Self, {call, _, {remote, _, {atom, _, Where}, {atom, _, start_link}}, [{atom, _, Self}, _]}) when
+            Where =:= supervisor orelse Where =:= 'Elixir.Supervisor' -> [undefined];
+    Names(Self, Tuple) when is_tuple(Tuple) -> Names(Self, tuple_to_list(Tuple));
+    Names(Self, [Head | Tail]) -> Names(Self, Head) ++ Names(Self, Tail);
+    Names(_, _) -> []
+end,
+
+Registered = fun(File, Self) ->
+    case lists:usort(Names(Self, Forms(File))) of
         [Name] -> Name;
         _ -> undefined
     end
@@ -177,15 +209,14 @@ Module = fun(File, Begins) ->
     Kinds = Behaviours(Attributes) ++ [special || lists:member({system_code_change, 4}, Exports)],
     IsSupervisor = lists:member(supervisor, Kinds) orelse lists:member('Elixir.Supervisor', Kinds),
     {Below, As} = case IsSupervisor andalso lists:member({init, 1}, Exports) of
-        true -> {Children(Name), Registered(File)};
+        true -> {Children(Name), Registered(File, Name)};
         false -> {none, undefined}
     end,
     Parts = PartsOf(File),
-    Inits = [Key || {init, Arity} = Key <- maps:keys(Parts), is_integer(Arity)],
     {Name, Hex(Md5), Kinds, CodeChange(Parts, Exports),
      lists:member({erlang, load_nif, 2}, Imports),
      lists:usort([M || {M, _, _} <- Imports]), Below, As, Reads(File),
-     Digest(maps:values(Parts)), Digest(Reached(Inits ++ Begins, Parts, #{}))}
+     Digest(maps:values(Parts)), Digest(Beginning(Parts, Kinds, Begins))}
 end,
 
 HasAppup = fun(_, _, []) -> false;

@@ -33,11 +33,12 @@ type Module struct {
 
 // Children are those of a supervisor as it starts.
 type Children struct {
-	Known  bool
-	Silent bool // its init did not come to an end
-	Once   bool // it cannot begin again in its process
-	List   []Child
-	Flags  string // how it supervises them, as Erlang writes it
+	Known   bool
+	Silent  bool // its init did not come to an end
+	Once    bool // it cannot begin again in its process
+	Dynamic bool // they are started in it: simple_one_for_one
+	List    []Child
+	Flags   string // how it supervises them, as Erlang writes it
 }
 
 // Child is one of a supervisor's.
@@ -140,7 +141,7 @@ func parseModule(t term.Term) (m Module, ok bool) {
 
 func parseChildren(t term.Term) Children {
 	if name := atom(t); name != "" {
-		return Children{Known: name != "unknown" && name != "silent", Silent: name == "silent", Once: name == "once"}
+		return Children{Known: name != "unknown" && name != "silent", Silent: name == "silent", Once: name == "once", Dynamic: name == "dynamic"}
 	}
 	tuple, _ := t.(term.Tuple)
 	if len(tuple) != 2 {

@@ -42,8 +42,8 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 		"nothing":                       {base, base, ``},
 		"a library":                     {base, base.with("library", with(library, "1", "2")), `{load_module,library,soft_purge,soft_purge,[]}`},
 		"a library and caller":          {base, base.with("library", with(library, "1", "2")).with("caller", with(caller, "f()", "f() + 1")), `{load_module,caller,soft_purge,soft_purge,[library]},{load_module,library,soft_purge,soft_purge,[]}`},
-		"a new one":                     {base, base.with("more", with(library, "library", "more")), `{add_module,more}`},
-		"one less":                      {base, base.without("caller"), `{delete_module,caller}`},
+		"a new one":                     {base, base.with("more", with(library, "library", "more")), `{load_module,more,soft_purge,soft_purge,[]}`},
+		"one less":                      {base, base.without("caller"), `{remove,{caller,soft_purge,soft_purge}}`},
 		"a state":                       {base, base.with("server", server+changes), `{update,server,{advanced,[]},soft_purge,soft_purge,[]}`},
 		"no state":                      {base, base.with("server", with(server, "{reply, S, S}", "{reply, {is, S}, S}")), `{load_module,server,soft_purge,soft_purge,[]}`},
 		"no state to migrate":           {base.with("server", server+same), base.with("server", with(server, "{noreply, S}", "{noreply, S, 9}")+same), `{load_module,server,soft_purge,soft_purge,[]}`},
@@ -52,13 +52,13 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 		"how an application is stopped": {base, base.with("starter", with(starter, "stop(_) -> ok", "stop(_) -> done")), `{load_module,starter,soft_purge,soft_purge,[]}`},
 		"a new child": {
 			base, base.with("top", sup(", #{id => other, start => {server, start_link, []}}")),
-			`{update,top,supervisor},{apply,{supervisor,restart_child,[top,other]}}`,
+			`{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]},{apply,{supervisor,restart_child,[top,other]}}`,
 		},
 		"a child less": {
 			base.with("top", sup(", #{id => {other,1}, start => {server, start_link, []}}")), base,
-			`{update,top,supervisor},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`,
+			`{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]},{apply,{supervisor,terminate_child,[top,{other,1}]}},{apply,{supervisor,delete_child,[top,{other,1}]}}`,
 		},
-		"another intensity": {base, base.with("top", with(sup(""), "#{}", "#{intensity => 5}")), `{update,top,supervisor}`},
+		"another intensity": {base, base.with("top", with(sup(""), "#{}", "#{intensity => 5}")), `{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,6 +72,11 @@ func TestWhatChangesInAnApplicationBecomesInstructions(t *testing.T) {
 			}
 			if !strings.Contains(string(made.Relup), `{"2.0.0"`) {
 				t.Errorf("the relup is\n%s", made.Relup)
+			}
+			for _, kills := range []string{"brutal_purge", "{purge,"} {
+				if strings.Contains(string(made.Relup), kills) {
+					t.Errorf("the relup has %s:\n%s", kills, made.Relup)
+				}
 			}
 		})
 	}
@@ -111,6 +116,77 @@ func TestASupervisorThatIsNotKnownByANameIsToldNothing(t *testing.T) {
 	_, err := make2(t, old, old.with("top", nameless(sup(", #{id => other, start => {server, start_link, []}}"))))
 	if err == nil || !strings.Contains(err.Error(), "starts other children, and is not known by a name") {
 		t.Error(err)
+	}
+}
+
+// The names of others in its module are not its own.
+func TestOnlyTheNameThatASupervisorStartsUnderIsItsName(t *testing.T) {
+	const worker = ", #{id => cache, start => {gen_server, start_link, [{local, cache}, cache, [], []]}}"
+	mix := func(options string) string {
+		return strings.NewReplacer("behaviour(supervisor)", "behaviour('Elixir.Supervisor')", "supervisor:start_link({local, ?MODULE}, ?MODULE, [])", "'Elixir.Supervisor':start_link("+options+")").Replace(top)
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"its own, and a child's": {top, "top"},
+		"a child's":              {with(top, "{local, ?MODULE}, ?MODULE", "?MODULE"), ""},
+		"another supervisor's":   {with(top, "({local, ?MODULE}, ?MODULE", "({local, below}, below"), ""},
+		"one of two":             {with(top, "start_link() ->", "start_link() -> supervisor:start_link(?MODULE, []),"), ""},
+		"not for this node":      {with(top, "local", "global"), ""},
+		"Elixir's":               {mix("?MODULE, [], [{timeout, 9}, {name, here}]"), "here"},
+		"Elixir's, without":      {mix("?MODULE, []"), ""},
+		"Elixir's, none":         {mix("?MODULE, [], [{name, nil}]"), ""},
+		"Elixir's, of others":    {mix("[], [{strategy, one_for_one}, {name, there}]"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := modules{"server": server, "top": with(test.text, "MORE", worker)}
+			made, err := make2(t, old, old.with("top", with(test.text, "MORE", worker+", #{id => other, start => {server, start_link, []}}")))
+			switch {
+			case test.want == "":
+				if err == nil || !strings.Contains(err.Error(), "is not known by a name") {
+					t.Errorf("got %v\n%v", err, made.Derived)
+				}
+			case err != nil || !strings.Contains(made.Derived["app"], "{supervisor,restart_child,["+test.want+",other]}"):
+				t.Errorf("got %v\n%v", err, made.Derived)
+			}
+		})
+	}
+}
+
+// A supervisor takes up what it would start now, and looks for what runs where it would have put that.
+func TestASupervisorThatWouldLoseItsChildrenSaysWhy(t *testing.T) {
+	const lost = "the supervisor top begins or ceases to be a simple_one_for_one, and would not find the children that run"
+	static := modules{"server": server, "top": sup("")}
+	dynamic := static.with("top", with(sup(""), "#{}", "#{strategy => simple_one_for_one}"))
+	once := static.with("top", with(sup(""), "init([]) -> ", "init([]) -> ets:new(top, [named_table]), "))
+	mix := func(kind, flags string) modules {
+		return static.with("top", with(with(sup(""), "behaviour(supervisor)", "behaviour('Elixir."+kind+"')"), "#{}", flags))
+	}
+	for name, test := range map[string]struct {
+		old, new modules
+		want     string
+	}{
+		"static, dynamic":             {static, dynamic, lost},
+		"dynamic, static":             {dynamic, static, lost},
+		"Elixir's":                    {mix("Supervisor", "#{}"), mix("DynamicSupervisor", "#{intensity => 5}"), "top has become another kind of process"},
+		"Elixir's, the other way":     {mix("DynamicSupervisor", "#{intensity => 5}"), mix("Supervisor", "#{}"), "top has become another kind of process"},
+		"what it started is unknown":  {once, static, "what the supervisor top has started is not known: its init/1 fails where it runs again"},
+		"what it starts is not begun": {static, once, "the supervisor top cannot begin again in its process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			made, err := make2(t, test.old, test.new)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q\n%v", err, test.want, made.Derived)
+			}
+		})
+	}
+}
+
+func TestADynamicSupervisorIsUpdated(t *testing.T) {
+	old := modules{"server": server, "top": with(sup(""), "#{}", "#{strategy => simple_one_for_one}")}
+	made, err := make2(t, old, old.with("top", with(old["top"], "=> simple_one_for_one", "=> simple_one_for_one, intensity => 5")))
+	if err != nil || !strings.Contains(made.Derived["app"], "{update,top,static,default,{advanced,[]},soft_purge,soft_purge,[]}") {
+		t.Errorf("got %v\n%v", err, made.Derived)
 	}
 }
 
@@ -173,6 +249,41 @@ func TestARecordOfTheStateIsTheState(t *testing.T) {
 	}
 	if _, err := make2(t, old, old.with("server", with(text, "{b}", "{b, d}"))); err != nil {
 		t.Error(err)
+	}
+}
+
+// A state is begun wherever a process comes through before its first event, and not where it comes later.
+func TestAStateIsAlsoBegunBehindInit(t *testing.T) {
+	const later = `-module(server). -behaviour(gen_server). -compile([export_all, nowarn_export_all]).
+		init([]) -> {ok, none, {continue, load}}. handle_continue(load, none) -> {noreply, first()}. first() -> 0.
+		handle_call(_, _, S) -> {reply, S, S}. handle_cast(_, S) -> {noreply, S}.`
+	const machine = `-module(server). -behaviour(gen_statem). -compile([export_all, nowarn_export_all]).
+		callback_mode() -> [state_functions, state_enter]. init([]) -> {ok, up, none, [{next_event, internal, load}]}.
+		up(enter, _, D) -> {keep_state, {entered, D}}; up(internal, load, D) -> {keep_state, {begun, D}}; up(cast, E, _) -> {keep_state, E}.`
+	const handler = `-module(server). -behaviour(gen_statem). -compile([export_all, nowarn_export_all]).
+		callback_mode() -> handle_event_function. init([]) -> {ok, up, none, [{next_event, internal, load}]}.
+		handle_event(internal, load, _, D) -> {keep_state, {begun, D}}; handle_event(cast, E, _, _) -> {keep_state, E}.`
+	for name, test := range map[string]struct {
+		text, old, new string
+		refused        bool
+	}{
+		"continued":             {later, "first() -> 0", "first() -> #{}", true},
+		"called":                {later, "{reply, S, S}", "{reply, {is, S}, S}", false},
+		"entered":               {machine, "{entered, D}", "{entered, now, D}", true},
+		"told by itself":        {machine, "{begun, D}", "{begun, now, D}", true},
+		"told by others":        {machine, "{keep_state, E}", "{keep_state, {is, E}}", false},
+		"another mode":          {machine, "state_functions, state_enter", "state_functions", true},
+		"handled, by itself":    {handler, "{begun, D}", "{begun, now, D}", true},
+		"handled, from another": {handler, "{keep_state, E}", "{keep_state, {is, E}}", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := modules{"server": test.text}
+			made, err := make2(t, old, old.with("server", with(test.text, test.old, test.new)))
+			if refused := err != nil && strings.Contains(err.Error(), "server begins with another state"); refused != test.refused || !refused && err != nil {
+				t.Errorf("got %v\n%v", err, made.Derived)
+			}
+		})
 	}
 }
 
