@@ -62,8 +62,8 @@ func TestAChildIsNoReasonAgainstARollback(t *testing.T) {
 func TestWhoIsStartedByARelup(t *testing.T) {
 	apply := func(function, args string) string { return fmt.Sprintf("{apply,{supervisor,%s,%s}}", function, args) }
 	for instructions, want := range map[string]string{
-		apply("restart_child", "[top,a]"):                                         "[child a of supervisor top]",
-		apply("restart_child", "[top,a]") + "," + apply("restart_child", "[b,a]"): "[child a of supervisor top child a of supervisor b]",
+		apply("restart_child", "[top,a]"):                                                                                                "[child a of supervisor top]",
+		apply("restart_child", "[top,a]") + "," + apply("restart_child", "[b,a]"):                                                        "[child a of supervisor top child a of supervisor b]",
 		apply("restart_child", "[top,a]") + "," + apply("terminate_child", "[top,a]") + "," + apply("restart_child", "[top,{b,1}]"):      "[child {b,1} of supervisor top]",
 		apply("terminate_child", "[top,a]") + "," + apply("delete_child", "[top,a]"):                                                     "[]",
 		apply("restart_child", "[top]") + ",{apply,{other,restart_child,[top,a]}},{load,{a,brutal_purge,brutal_purge}},restart_emulator": "[]",
