@@ -88,7 +88,7 @@ func (k *keeper) protected() string {
 // instead is what boots in the place of what cannot even be launched: what somebody has asked for since, else what replaces it.
 func (k *keeper) instead(ctx context.Context, version string, why error) (r ruling) {
 	k.update(func() {
-		k.failed = unlaunched{version, why}
+		k.failed = failedBoot{version, why}
 		if k.next != version && k.next != "" {
 			r = ruling{action: bootNow, version: k.next, reason: askedFor}
 		}

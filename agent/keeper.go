@@ -41,7 +41,7 @@ type keeper struct {
 	resting  bool   // nothing is done to the node, though it is protected
 	expect   string // boots on trial when the node ends and asks for it
 	next     string // boots when the node has ended, as restart asked
-	failed   unlaunched
+	failed   failedBoot
 	gaveWay  standIn
 	stopping bool          // the agent ends with the node
 	deadline time.Time     // of the node that is told to stop
@@ -196,7 +196,12 @@ func (k *keeper) live(ctx context.Context, node *incarnation) ending {
 	watch.Wait()
 	node.disconnect()
 	node.heart.Close()
-	k.update(func() { node.down = true })
+	k.update(func() {
+		node.down = true
+		if !node.up && k.next == "" { // nobody wanted it to end
+			k.failed = failedBoot{node.version, errBoot(node.version)}
+		}
+	})
 	exit := node.process.Exit()
 	return ending{exit: exit, word: node.heart.Word(), hung: hung, oom: exit.Signal == unix.SIGKILL && oomKills("/") > kills}
 }
@@ -302,70 +307,60 @@ func (k *keeper) Rest() { k.update(func() { k.resting = true }) }
 // Expect names what boots when the node ends and asks for it.
 func (k *keeper) Expect(version string) { k.update(func() { k.expect = version }) }
 
-// Restart ends the node, if there is one, and boots version. Where that cannot be launched, the error says why, and comes when
-// what the keeper boots in its place is up.
+// Restart ends the node, if there is one, and boots version. Where that fails the error says why, and comes when what the keeper
+// boots in its place is up.
 func (k *keeper) Restart(ctx context.Context, version string) error {
 	for {
 		var old *incarnation
-		k.update(func() { old, k.next, k.failed = k.node, version, unlaunched{} })
+		k.update(func() { old, k.next, k.failed = k.node, version, failedBoot{} })
 		if old != nil {
 			k.end(old)
 		}
-		err := k.awaitAfter(ctx, old)
-		if why := k.whyNot(version); why != nil {
-			return why
-		}
-		if ctx.Err() != nil || k.launched(old) == version || errors.Is(err, errStopping) {
+		another := false
+		err := k.wait(ctx, func() (done bool, err error) {
+			another = k.node != old && k.node.version != version && k.failed.version != version
+			if another { // it was about to be launched at that moment
+				return true, nil
+			}
+			if done, err = k.isUpAfter(old); (done || err != nil) && k.failed.version == version {
+				err = k.failed.why
+			}
+			return done, err
+		})
+		if !another {
 			return err
-		} // else another release was about to be launched at that moment
+		}
 	}
 }
 
-// unlaunched is a release that could not be launched, and why.
-type unlaunched struct {
+// failedBoot is a release that could not be launched or ended while it booted, and why.
+type failedBoot struct {
 	version string
 	why     error
 }
 
-func (k *keeper) whyNot(version string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.failed.version != version {
-		return nil
-	}
-	return k.failed.why
-}
-
-// launched is the version that was booted after an incarnation; it is empty where none was.
-func (k *keeper) launched(old *incarnation) string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.node == old {
-		return ""
-	}
-	return k.node.version
+func errBoot(version string) error {
+	return fmt.Errorf("the node of %s ended while it booted", version)
 }
 
 // Await returns when an incarnation other than old is up.
 func (k *keeper) Await(ctx context.Context, old upgrade.Incarnation) error {
-	return k.awaitAfter(ctx, old.(*incarnation))
+	return k.wait(ctx, func() (bool, error) { return k.isUpAfter(old.(*incarnation)) })
 }
 
-// awaitAfter is Await that may begin before the first launch.
-func (k *keeper) awaitAfter(ctx context.Context, old *incarnation) error {
-	return k.wait(ctx, func() (bool, error) {
-		switch {
-		case k.stopping:
-			return false, errStopping
-		case k.node == old:
-			return false, nil
-		case k.node.down && k.expect != "": // or so it seems until its end is judged
-			return false, nil
-		case k.node.down:
-			return false, fmt.Errorf("the node of %s ended while it booted", k.node.version)
-		}
-		return k.node.up, nil
-	})
+// isUpAfter says whether the node that followed an incarnation, or nothing, is up. The caller holds the lock.
+func (k *keeper) isUpAfter(old *incarnation) (bool, error) {
+	switch {
+	case k.stopping:
+		return false, errStopping
+	case k.node == old:
+		return false, nil
+	case k.node.down && k.expect != "": // or so it seems until its end is judged
+		return false, nil
+	case k.node.down:
+		return false, errBoot(k.node.version)
+	}
+	return k.node.up, nil
 }
 
 // state is what the node is doing. The caller holds the lock.

@@ -60,20 +60,26 @@ func TestAChildIsNoReasonAgainstARollback(t *testing.T) {
 }
 
 func TestWhoIsStartedByARelup(t *testing.T) {
-	apply := func(function, args string) string { return fmt.Sprintf("{apply,{supervisor,%s,%s}}", function, args) }
-	for instructions, want := range map[string]string{
-		apply("restart_child", "[top,a]"):                                                                                                "[child a of supervisor top]",
-		apply("restart_child", "[top,a]") + "," + apply("restart_child", "[b,a]"):                                                        "[child a of supervisor top child a of supervisor b]",
-		apply("restart_child", "[top,a]") + "," + apply("terminate_child", "[top,a]") + "," + apply("restart_child", "[top,{b,1}]"):      "[child {b,1} of supervisor top]",
-		apply("terminate_child", "[top,a]") + "," + apply("delete_child", "[top,a]"):                                                     "[]",
-		apply("restart_child", "[top]") + ",{apply,{other,restart_child,[top,a]}},{load,{a,brutal_purge,brutal_purge}},restart_emulator": "[]",
+	const start, startB = "{apply,{supervisor,restart_child,[top,a]}}", "{apply,{supervisor,restart_child,[top,{b,1}]}}"
+	const end, remove = "{apply,{supervisor,terminate_child,[top,a]}}", "{apply,{supervisor,delete_child,[top,a]}}"
+	const others = "{apply,{supervisor,restart_child,[top]}},{apply,{other,restart_child,[top,a]}},{load,{a,brutal_purge,brutal_purge}},restart_emulator"
+	for _, c := range []struct {
+		instructions []string
+		want         string
+	}{
+		{[]string{start}, "[child a of supervisor top]"},
+		{[]string{start, startB}, "[child a of supervisor top child {b,1} of supervisor top]"},
+		{[]string{start, end, startB}, "[child {b,1} of supervisor top]"},
+		{[]string{end, start}, "[child a of supervisor top]"},
+		{[]string{end, remove}, "[]"},
+		{[]string{others}, "[]"},
 	} {
-		parsed, err := term.ParseOne([]byte("[" + instructions + "]"))
+		parsed, err := term.ParseOne([]byte("[" + strings.Join(c.instructions, ",") + "]"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(startedChildren(parsed.(term.List))); got != want {
-			t.Errorf("%s: %s, want %s", instructions, got, want)
+		if got := fmt.Sprint(startedChildren(parsed.(term.List))); got != c.want {
+			t.Errorf("%s: %s, want %s", c.instructions, got, c.want)
 		}
 	}
 }
