@@ -90,7 +90,26 @@ entrypoint; every other verb asks the running agent over its control socket.
 		c.gateCommand(), c.pluginCommand(),
 		c.rpcCommand(), c.evalCommand(), c.remoteCommand(), c.stopCommand(), c.healthCommand(), c.versionCommand(),
 	)
+	root.SetHelpCommand(helpCommand())
 	return root
+}
+
+// helpCommand is cobra's, but that it does not end well where there is no such command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, of []string) error {
+			about, rest, err := cmd.Root().Find(of)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("unknown command %q for %q", rest[0], about.CommandPath())
+			}
+			if err != nil {
+				return usageError{err}
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 // defaultSocket is the one that an agent with this environment listens on. What else may be wrong with it is for
