@@ -122,7 +122,7 @@ func failedGate(s *ship.Ship) string {
 // TestAVersionThatFallsIllIsTakenBackInService: healthy for some seconds, then it leaks, crashes, falls behind or logs errors. Its
 // gates find that while it settles, and none of a thousand sessions notices.
 func TestAVersionThatFallsIllIsTakenBackInService(t *testing.T) {
-	ship.AloneOnEachOTP(t, func(t *testing.T, set *images.Set) {
+	ship.Alone(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, withGates(t, gatesOfStory)...)
 		ip, err := s.IP(t.Context())
 		s.Must(err)

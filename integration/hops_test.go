@@ -27,7 +27,7 @@ func thirdFromSecondAlone(s *ship.Ship) []byte {
 }
 
 func TestAnUpgradeOverAnotherReleaseUnderLoadLosesNothing(t *testing.T) {
-	ship.AloneOnEachOTP(t, func(t *testing.T, set *images.Set) {
+	ship.Alone(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, append(docker.Hardened(), "-e", "AGENT_SETTLE=2s")...)
 		pkg := thirdFromSecondAlone(s)
 		if a := s.Ends(s.Upgrade(pkg), 3); !strings.Contains(a.Stderr, "(it has them from 1.1.0), unpack a release between the two") {

@@ -76,6 +76,12 @@ func AloneOnEachOTP(t *testing.T, story func(t *testing.T, set *images.Set)) {
 	on(t, asked(), story)
 }
 
+// Alone is OnEachOTP for a story that needs the machine for itself.
+func Alone(t *testing.T, story func(t *testing.T, set *images.Set)) {
+	t.Helper()
+	on(t, Drawn(t.Name(), 1, asked()), story)
+}
+
 // asked are the OTP versions that AGENT_TEST_OTPS names.
 func asked() []string {
 	if otps := strings.Fields(os.Getenv("AGENT_TEST_OTPS")); len(otps) > 0 {
