@@ -85,11 +85,7 @@ type crashesKind struct {
 }
 
 func (k *crashesKind) gate(Source) (ask, error) {
-	return func(ctx context.Context, about *Subject) error {
-		return counted(ctx, about, func(now rpc.Vitals) error {
-			return atMost(k.Most, now.Crashes, "processes have crashed since the installation")
-		})
-	}, notNegative(k.Most)
+	return atMost(k.Most, "processes have crashed since the installation", func(now rpc.Vitals) int64 { return now.Crashes })
 }
 
 // restartsKind counts what supervisors restarted.
@@ -98,18 +94,19 @@ type restartsKind struct {
 }
 
 func (k *restartsKind) gate(Source) (ask, error) {
-	return func(ctx context.Context, about *Subject) error {
-		return counted(ctx, about, func(now rpc.Vitals) error {
-			return atMost(k.Most, now.Restarts, "children of supervisors have ended since the installation")
-		})
-	}, notNegative(k.Most)
+	return atMost(k.Most, "children of supervisors have ended since the installation", func(now rpc.Vitals) int64 { return now.Restarts })
 }
 
-func atMost(most, n int64, what string) error {
-	if n > most {
-		return fmt.Errorf("%d %s, more than %d", n, what, most)
-	}
-	return nil
+// atMost limits one of the numbers that the node counts.
+func atMost(most int64, what string, of func(now rpc.Vitals) int64) (ask, error) {
+	return func(ctx context.Context, about *Subject) error {
+		return counted(ctx, about, func(now rpc.Vitals) error {
+			if n := of(now); n > most {
+				return fmt.Errorf("%d %s, more than %d", n, what, most)
+			}
+			return nil
+		})
+	}, notNegative(most)
 }
 
 func notNegative(most int64) error {

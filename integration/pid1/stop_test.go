@@ -12,23 +12,17 @@ import (
 	"theseus/integration/ship"
 )
 
-// ended is the container's exit status, after act.
-func ended(s *ship.Ship, act func()) (status int) {
-	s.T.Helper()
-	act()
-	status, err := s.Wait(s.T.Context())
-	s.Must(err)
-	return status
-}
-
 func kill(s *ship.Ship, signal string) func() {
 	return func() { s.Must(s.Kill(s.T.Context(), signal)) }
 }
 
-// endsWith fails the story unless the container ended like this.
+// endsWith fails the story unless the container ends like this after act.
 func endsWith(s *ship.Ship, about string, want int, act func()) {
 	s.T.Helper()
-	if got := ended(s, act); got != want {
+	act()
+	got, err := s.Wait(s.T.Context())
+	s.Must(err)
+	if got != want {
 		s.T.Errorf("%s: exit status %d, want %d\n%s", about, got, want, s.Logs(context.Background()))
 	}
 }
