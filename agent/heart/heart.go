@@ -20,6 +20,7 @@ const (
 	receiveTimeout = 2 * time.Second  // for the hand-over, once there is a connection
 	answerTimeout  = time.Second      // a node that does not read that long is not waited for
 	lastWords      = time.Second      // of a node that has ended
+	hangTimeout    = 2 * lastWords    // for a line whose other owner has made reading it block
 	cycleTimeout   = 10 * time.Second // for the old line after heart:cycle/0 (kernel: heart.erl)
 )
 
@@ -61,7 +62,16 @@ func (h *Heart) Close() {
 		_ = h.line.in.SetReadDeadline(time.Now().Add(lastWords))
 	}
 	h.mu.Unlock()
-	h.serving.Wait()
+	heard := make(chan struct{})
+	go func() {
+		h.serving.Wait()
+		close(heard)
+	}()
+	select {
+	case <-heard:
+	case <-time.After(hangTimeout):
+		h.log.Error("what the node's heart said last is not heard, because reading it blocks")
+	}
 }
 
 // Beats counts the signs of life. It is 0 until the heart has called.
@@ -145,12 +155,16 @@ func receive(c *net.UnixConn) (incarnation string, l *line, err error) {
 		return "", nil, err
 	}
 	text, rights := make([]byte, 64), make([]byte, unix.CmsgSpace(2*4))
-	n, size, _, _, err := c.ReadMsgUnix(text, rights)
+	n, size, flags, _, err := c.ReadMsgUnix(text, rights)
 	if err != nil {
 		return "", nil, err
 	}
 	files, err := filesOf(rights[:size])
-	if err == nil && len(files) != 2 {
+	switch {
+	case err != nil:
+	case flags&unix.MSG_CTRUNC != 0:
+		err = errors.New("there are more than 2 of them")
+	case len(files) != 2:
 		err = fmt.Errorf("there are %d of them, not 2", len(files))
 	}
 	if err != nil {

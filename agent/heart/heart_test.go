@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -223,12 +224,25 @@ func ear(t *testing.T) (h *Heart, call func(incarnation string, files ...*os.Fil
 		defer c.Close()
 		var fds []int
 		for _, f := range files {
-			fds = append(fds, int(f.Fd()))
+			fds = append(fds, descriptor(t, f))
 		}
 		if _, _, err := c.WriteMsgUnix([]byte(incarnation), unix.UnixRights(fds...), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// descriptor is a file's, which stays as it is. File.Fd would make the open file block, and whoever shares it with it.
+func descriptor(t *testing.T, f *os.File) (number int) {
+	t.Helper()
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { number = int(fd) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return number
 }
 
 func pipe(t *testing.T) (in, out *os.File) {
@@ -244,18 +258,53 @@ func pipe(t *testing.T) (in, out *os.File) {
 func TestWhoIsNotTheHeartOfTheIncarnationIsNotHeard(t *testing.T) {
 	h, call := ear(t)
 	defer h.Close()
-	in, out := pipe(t)
-	call("another", in, out)
-	call("", in, out)
-	call("mine", in)
+	for _, c := range []struct {
+		about, incarnation string
+		files              func(in, out *os.File) []*os.File
+	}{
+		{"another incarnation", "another", both},
+		{"none", "", both},
+		{"one that is too long", strings.Repeat("mine", 100), both},
+		{"one file", "mine", func(_, out *os.File) []*os.File { return []*os.File{out} }},
+		{"three files", "mine", func(in, out *os.File) []*os.File { return []*os.File{in, out, out} }},
+		{"twice two files", "mine", func(in, out *os.File) []*os.File { return []*os.File{in, out, in, out} }},
+	} {
+		words, _ := pipe(t)
+		answers, toNode := pipe(t)
+		call(c.incarnation, c.files(words, toNode)...)
+		toNode.Close()
+		if n, err := answers.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("%s: an answer of %d bytes and %v, want the pipe closed", c.about, n, err)
+		}
+	}
 	call("mine")
-	call("mine", in, out, in, out)
-	call(strings.Repeat("mine", 100), in, out)
 	if h.Word() != Unheard {
 		t.Error("one of them was heard")
 	}
+	in, out := pipe(t)
 	call("mine", in, out)
 	eventually(t, "the heart itself is heard", func() bool { return h.Word() == Closed })
+}
+
+func both(in, out *os.File) []*os.File { return []*os.File{in, out} }
+
+// TestAPipeThatBlocksHoldsUpNobody: whoever shares an open file with the agent shares its flags.
+func TestAPipeThatBlocksHoldsUpNobody(t *testing.T) {
+	h, call := ear(t)
+	words, toAgent := pipe(t)
+	fromAgent, toNode := pipe(t)
+	call("mine", words, toNode)
+	if _, err := fromAgent.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(descriptor(t, words), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := toAgent.Write(frame(opBeat, "")); err != nil { // from now on it does not wait, but reads
+		t.Fatal(err)
+	}
+	eventually(t, "it beats", func() bool { return h.Beats() > 0 })
+	h.Close()
 }
 
 func TestANodeThatReadsNothingBlocksNobody(t *testing.T) {
