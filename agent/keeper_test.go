@@ -219,7 +219,7 @@ func TestANodeThatDoesNotStopIsKilled(t *testing.T) {
 func awaitFile(t *testing.T, path string) {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-poll.C {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); <-poll.C {
 		if exists(path) {
 			return
 		}

@@ -91,7 +91,7 @@ func until(t *testing.T, what string, fact func() bool) {
 	t.Helper()
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !fact(); <-poll.C {
+	for deadline := time.Now().Add(3 * time.Minute); !fact(); <-poll.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not come that %s", what)
 		}

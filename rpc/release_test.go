@@ -93,7 +93,7 @@ func TestUpgradeAndDowngradeKeepTheStateOfAProcess(t *testing.T) {
 		if got, err := n.CheckInstallRelease(t.Context(), to, true); got != want || err != nil {
 			t.Fatalf("check of %s: %+v, %v", to, got, err)
 		}
-		if got, err := n.InstallRelease(t.Context(), to, rpc.InstallOptions{CodeChangeTimeout: 10 * time.Second}); got != want || err != nil {
+		if got, err := n.InstallRelease(t.Context(), to, rpc.InstallOptions{CodeChangeTimeout: time.Minute}); got != want || err != nil {
 			t.Fatalf("install of %s: %+v, %v", to, got, err)
 		}
 	}

@@ -143,7 +143,7 @@ func serve(t *testing.T, log io.Writer, taken net.Listener) string {
 // ask repeats a request until somebody answers.
 func ask(t *testing.T, method, url string) (int, string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		req, err := http.NewRequest(method, url, nil)
 		if err != nil {
 			t.Fatal(err)

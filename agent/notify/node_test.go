@@ -184,7 +184,7 @@ func barrier(t *testing.T, s *served) {
 		t.Fatal(err)
 	}
 	write.Close()
-	_ = read.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = read.SetReadDeadline(time.Now().Add(3 * time.Minute))
 	if n, err := read.Read(make([]byte, 1)); n != 0 || os.IsTimeout(err) {
 		t.Fatalf("the files that went with a message are still open: %v", err)
 	}

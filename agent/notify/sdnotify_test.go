@@ -30,7 +30,7 @@ func manage(t *testing.T, name string) *net.UnixConn {
 func receive(t *testing.T, conn *net.UnixConn) string {
 	t.Helper()
 	message := make([]byte, 4096)
-	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(3 * time.Minute))
 	n, err := conn.Read(message)
 	if err != nil {
 		t.Fatal(err)
