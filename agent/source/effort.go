@@ -37,6 +37,7 @@ type effort struct {
 	retried func(string)
 
 	tries  int
+	reason error         // of the last try that ended with another one than a stall
 	waited time.Duration // for the source; who reads from it may take his time
 	came   int64
 }
@@ -50,7 +51,7 @@ func (e *effort) got(n int, took time.Duration) {
 	e.came += int64(n)
 	e.waited += took
 	if e.came >= leastBytes {
-		e.came, e.waited, e.tries = 0, 0, 0
+		e.came, e.waited, e.tries, e.reason = 0, 0, 0, nil
 	}
 }
 
@@ -102,6 +103,9 @@ func (e *effort) pause(ctx context.Context, err error) error {
 	if !passes {
 		return e.final(err)
 	}
+	if !errors.Is(err, errStalled) {
+		e.reason = err
+	}
 	pause := max(after, e.backoff())
 	if e.waited+pause > e.Patience {
 		return e.givenUp(err, after)
@@ -131,7 +135,11 @@ func (e *effort) givenUp(err error, after time.Duration) error {
 	if after > 0 {
 		return lost("", "cannot read %s: %v, and not before %s have passed", e.name, plain(err), after)
 	}
-	return lost("", "cannot read %s: %v; it was tried %d times in %s", e.name, plain(err), e.tries+1, e.waited.Round(time.Second))
+	why := plain(err).Error()
+	if e.reason != nil && errors.Is(err, errStalled) { // the end of patience cuts a try short, which looks like a stall
+		why = fmt.Sprintf("%v, and the last try had no answer", plain(e.reason))
+	}
+	return lost("", "cannot read %s: %s; it was tried %d times in %s", e.name, why, e.tries+1, e.waited.Round(time.Second))
 }
 
 // final is an error that a second try would only repeat.

@@ -241,3 +241,31 @@ func TestOnlyWhatWasBootedForItsUpgradeIsProven(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoHearsOfTheEndMayGoOn: whatever the last one still has to do.
+func TestWhoHearsOfTheEndMayGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, "", demo("1.0.0", ""))
+		record, again := s.engine.Record, make(chan error, 1)
+		s.engine.Record = func(e api.Event) {
+			record(e)
+			if e.Kind == "upgrade.committed" {
+				go func() {
+					again <- s.engine.Rollback(t.Context(), api.RollbackRequest{}, func(api.Event) {})
+				}()
+				synctest.Wait() // it has come as far as it can
+				if s.engine.Current() != nil {
+					t.Error("the upgrade is told to be over and under way")
+				}
+			}
+		}
+		s.upgrade(second())
+		if err := <-again; err != nil {
+			t.Error(err)
+		}
+		s.engine.idle.Wait()
+		if boots := s.volume.State().Current; boots != "1.0.0" {
+			t.Errorf("%s boots", boots)
+		}
+	})
+}

@@ -35,6 +35,7 @@ type attempt struct {
 	rests   chan struct{} // closed when it waits for that
 	over    chan struct{} // closed when all is done
 	heeds   bool          // whether somebody may decide; the engine's lock guards it
+	ended   bool          // whether that is told or about to be; the same
 
 	mu             sync.Mutex // guards what describe reads
 	state          State
@@ -314,7 +315,17 @@ func (a *attempt) runs(version string) bool {
 	return err == nil && running == version
 }
 
+// finish tells how it ended. Who hears that may begin the next one at once.
 func (a *attempt) finish(r api.Result, kind, message string) {
+	a.forgetVitals()
+	a.Engine.mu.Lock()
+	a.ended = true
+	a.Engine.mu.Unlock()
+	a.conclude(r, kind, message)
+}
+
+// conclude tells the result, which is the last that a caller hears.
+func (a *attempt) conclude(r api.Result, kind, message string) {
 	e := api.Event{Time: time.Now(), Upgrade: a.id, Kind: kind, Message: message, Result: &r, Error: r.Error}
 	a.Record(e)
 	a.on(e)

@@ -202,11 +202,11 @@ func (a *attempt) carryOut(run context.Context, steps []step) {
 	}
 }
 
-// Current describes the attempt under way, or is nil.
+// Current describes the attempt under way, or is nil. One that has told how it ended is not under way.
 func (e *Engine) Current() *api.Upgrade {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.current == nil {
+	if e.current == nil || e.current.ended {
 		return nil
 	}
 	return e.current.describe()
@@ -223,6 +223,12 @@ func (e *Engine) Close() {
 func (e *Engine) begin(kind string, on func(api.Event)) (*attempt, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for e.current != nil && e.current.ended {
+		over := e.current.over
+		e.mu.Unlock()
+		<-over // it only has to say so
+		e.mu.Lock()
+	}
 	if e.closed {
 		return nil, &api.Error{Code: api.CodeStopping, Message: fmt.Sprintf("cannot begin the %s: %v", kind, errStopping)}
 	}

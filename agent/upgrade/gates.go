@@ -165,10 +165,12 @@ func (a *attempt) forgetVitals() {
 	if a.counting == nil {
 		return
 	}
+	node := a.counting
+	a.counting = nil
 	defer a.Counting.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), forgetTimeout)
 	defer cancel()
-	if h, err := a.counting.Handler(ctx); err == nil {
+	if h, err := node.Handler(ctx); err == nil {
 		_ = h.ForgetVitals(ctx)
 	}
 }

@@ -183,7 +183,7 @@ func (a *attempt) rest(ctx context.Context, watch gateWatch) error {
 func (a *attempt) tellOfRest(until time.Time) {
 	r := a.result(api.Probation, nil)
 	r.CommitBy = until
-	a.finish(r, a.kind+"."+string(api.Probation), fmt.Sprintf("%s runs and is not permanent: agent commit makes it so, agent rollback takes it back; %s comes back by itself in %s",
+	a.conclude(r, a.kind+"."+string(api.Probation), fmt.Sprintf("%s runs and is not permanent: agent commit makes it so, agent rollback takes it back; %s comes back by itself in %s",
 		a.describeRelease(a.to), a.from, a.within))
 	a.on = func(api.Event) {}
 	a.Keeper.Rest()

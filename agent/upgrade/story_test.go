@@ -82,19 +82,31 @@ func (s *stage) fill() {
 
 // look notes in which state the attempt is, and that nobody else can begin one, whenever that is.
 func (s *stage) look() {
-	u := s.engine.Current()
+	u, ended := s.attempt()
 	if u == nil {
 		return
 	}
 	if now := State(u.State); len(s.path) == 0 || s.path[len(s.path)-1] != now {
 		s.path = append(s.path, now)
 	}
-	if err := s.engine.Rollback(context.Background(), api.RollbackRequest{}, func(api.Event) {}); !errors.Is(err, ErrBusy) {
-		s.t.Errorf("another one in state %s: %v", u.State, err)
+	if !ended {
+		if err := s.engine.Rollback(context.Background(), api.RollbackRequest{}, func(api.Event) {}); !errors.Is(err, ErrBusy) {
+			s.t.Errorf("another one in state %s: %v", u.State, err)
+		}
 	}
 	if boots := s.volume.State().Current; u.From != "" && boots != u.From && !slices.Contains(s.path, Probation) {
 		s.t.Errorf("a crash in state %s boots %s", u.State, boots)
 	}
+}
+
+// attempt is the one that the engine has, though it may have ended.
+func (s *stage) attempt() (u *api.Upgrade, ended bool) {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	if s.engine.current == nil {
+		return nil, false
+	}
+	return s.engine.current.describe(), s.engine.current.ended
 }
 
 // lookingContext is the agent's life. The engine asks between any two steps whether it goes on.
