@@ -148,7 +148,7 @@ func TestWhatHasRunWellIsNeverGivenUp(t *testing.T) {
 		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
 		s.Must(s.Restart(t.Context(), ship.Grace))
 		s.Serves(images.Second)
-		s.Must(s.Await(t.Context(), "that it has run well", ship.Patience, proven(s)))
+		hasRunWell(s)
 		for range 2 {
 			before := s.Status().Node.PID
 			s.KillNode()
@@ -158,15 +158,16 @@ func TestWhatHasRunWellIsNeverGivenUp(t *testing.T) {
 	})
 }
 
-// proven says that what boots has run well once.
-func proven(s *ship.Ship) func(context.Context) error {
-	return func(ctx context.Context) error {
+// hasRunWell waits until what boots has run well once. Nothing writes to the volume then that was not asked for.
+func hasRunWell(s *ship.Ship) {
+	s.T.Helper()
+	s.Must(s.Await(s.T.Context(), "that it has run well", ship.Patience, func(ctx context.Context) error {
 		state, err := s.Output(ctx, "cat", "/var/lib/release/.agent/state.json")
 		if err == nil && strings.Contains(state, `"unproven"`) {
 			err = errors.New("it is unproven")
 		}
 		return err
-	}
+	}))
 }
 
 // another says that the node has a pid other than before.

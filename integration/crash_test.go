@@ -112,6 +112,7 @@ func (w *wreck) agrees() {
 		w.T.Errorf("%s runs, the status is %+v", runs, status)
 	}
 	w.releasesAgree(runs)
+	hasRunWell(w.Ship)
 	if left := w.sh("cd /var/lib/release && ls -A .agent/stage .agent/trash | grep -v -e '^.agent' -e '^$'; find . -name '*.tmp' -o -name '*.part'"); left != "" {
 		w.T.Errorf("left behind: %s", left)
 	}

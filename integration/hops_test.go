@@ -2,8 +2,6 @@ package integration_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +142,7 @@ func TestAProbationIsEndedByAPerson(t *testing.T) {
 
 		s.Ends(s.Upgrade(s.Package(images.Second), "--no-commit", "--commit-within", "1s"), 0)
 		s.AwaitEvent("upgrade.failed")
+		s.AwaitUpgrade("")
 		s.Serves(images.Seed)
 		if got := s.Status().Node.PID; got != node {
 			t.Error("the node was restarted")
@@ -151,13 +150,8 @@ func TestAProbationIsEndedByAPerson(t *testing.T) {
 
 		wait()
 		s.KillNode()
+		s.AwaitUpgrade("")
 		s.Serves(images.Seed)
-		s.Must(s.Await(t.Context(), "the end of the attempt", ship.Patience, func(context.Context) error {
-			if u := s.Status().Upgrade; u != nil {
-				return errors.New(u.String())
-			}
-			return nil
-		}))
 		boots(images.Seed)
 
 		wait()

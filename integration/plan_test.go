@@ -41,6 +41,7 @@ func TestAPlanIsWhatTheUpgradeDoesAndChangesNothing(t *testing.T) {
 		clients, err := load.Start(t.Context(), load.Config{HTTP: ip + ":8080", TCP: ip + ":7000", Sessions: 200})
 		s.Must(err)
 		second := s.Package(images.Second)
+		hasRunWell(s)
 		before := untouched(s)
 		p := planOf(s, second, 0)
 		if p.Verdict != plan.Hot || !p.Live || p.Way.Back != string(plan.Hot) || len(p.Reasons)+len(p.Warnings)+len(p.Unknown) > 0 {

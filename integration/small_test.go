@@ -25,6 +25,7 @@ func TestAnUpgradeOnAVolumeThatIsTooSmallLeavesTheOldRelease(t *testing.T) {
 		s.Volume = smallDisk(t)
 		s.Replace(set.Image)
 		s.Serves(images.Seed)
+		hasRunWell(s)
 		before := releases(s)
 		filler := filler{t, filepath.Join(s.Volume, "log")}
 		refused := map[string]bool{}

@@ -88,6 +88,7 @@ func TestRefusalsLeaveEverythingAsItWas(t *testing.T) {
 			return name, content
 		})
 		s.Must(err)
+		hasRunWell(s)
 		before := disk(s)
 		node := s.Status().Node
 		for _, c := range []struct {
@@ -137,12 +138,13 @@ func TestABusyAgentSaysWithWhat(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set)
 		first := make(chan ship.Answer)
-		go func() { first <- s.Upgrade(s.Package(images.Second), "--settle", "5s") }()
-		s.AwaitEvent("node.installed")
+		go func() { first <- s.Upgrade(s.Package(images.Second), "--settle", "1h") }()
+		s.AwaitUpgrade("probation")
 		second := s.Upgrade(s.Package(images.Third))
 		if second.Status != 11 || !strings.Contains(second.Stderr, "from 1.0.0 to 1.1.0 is under way: probation") {
 			t.Errorf("exit status %d\n%s", second.Status, second.Stderr)
 		}
-		s.Ends(<-first, 0)
+		s.Ends(s.Agent(nil, "rollback"), 0)
+		s.Ends(<-first, 4)
 	})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a fact may take on a loaded machine.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // kit is what all cells use.
 type kit struct {

@@ -123,9 +123,17 @@ func (c *Container) Kill(ctx context.Context, signal string) error {
 	return err
 }
 
+// longest is for a container to end, whatever it does before.
+const longest = 10 * time.Minute
+
 // Wait waits until the container has ended and returns its exit status.
 func (c *Container) Wait(ctx context.Context) (int, error) {
-	status, err := Output(ctx, "wait", c.ID)
+	waiting, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	status, err := Output(waiting, "wait", c.ID)
+	if waiting.Err() != nil && ctx.Err() == nil {
+		return -1, fmt.Errorf("%s has not ended after %v\n%s", c.Name, longest, c.Logs(ctx))
+	}
 	if err != nil {
 		return -1, err
 	}
@@ -163,6 +171,9 @@ func (c *Container) Await(ctx context.Context, what string, patience time.Durati
 			return nil
 		}
 		if ended := c.ended(ctx); ended != nil {
+			if err = fact(waiting); err == nil { // its last moment
+				return nil
+			}
 			return fmt.Errorf("cannot see %s: %w: %w\n%s", what, err, ended, c.Logs(ctx))
 		}
 		select {

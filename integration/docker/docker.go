@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,12 +77,15 @@ func removeLabelled(ctx context.Context, label string) error {
 }
 
 func removeListed(ctx context.Context, list, remove []string) error {
-	ids, err := Output(ctx, list...)
-	if err != nil || ids == "" {
-		return err
+	var failed error
+	for range 10 { // two that remove the same are in each other's way
+		ids, err := Output(ctx, list...)
+		if err != nil || ids == "" {
+			return err
+		}
+		_, failed = Output(ctx, append(slices.Clone(remove), strings.Fields(ids)...)...)
 	}
-	_, err = Output(ctx, append(remove, strings.Fields(ids)...)...)
-	return err
+	return failed
 }
 
 // Build is one docker build.

@@ -21,7 +21,7 @@ import (
 var alone = []string{"sh", "-c", `unshare -n true 2>/dev/null || exec "$@"; exec unshare -n sh -c 'ip link set lo up && exec "$@"' alone "$@"`, "alone"}
 
 // patience is how long a fact may take on a loaded machine.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // service is the real agent on this machine, with a node and a volume of its own.
 type service struct {
@@ -45,7 +45,7 @@ func serve(t *testing.T, agent, pkg string) *service {
 		t.Fatal(err)
 	}
 	s.cmd.Env = append(os.Environ(), "AGENT_VOLUME="+dir+"/volume", "AGENT_SEED="+pkg, "AGENT_RUN_DIR="+dir+"/run", "HOME="+dir,
-		"AGENT_SETTLE=1s", "AGENT_RESTART=never", "ERL_FLAGS=+S 1:1 +SDio 1 +A 1")
+		"AGENT_SETTLE=1s", "AGENT_BOOT_TIMEOUT=5m", "AGENT_STOP_TIMEOUT=1m", "AGENT_RESTART=never", "ERL_FLAGS=+S 1:1 +SDio 1 +A 1")
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

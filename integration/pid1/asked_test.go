@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"theseus/agent/api"
 	"theseus/integration/docker"
@@ -66,7 +67,10 @@ func TestTheAgentAnswersAtEachMomentOfABoot(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set)
 		s.Must(s.Restart(t.Context(), ship.Grace))
-		for booted := false; !booted; {
+		for deadline, booted := time.Now().Add(ship.Patience), false; !booted; {
+			if time.Now().After(deadline) {
+				t.Fatalf("it does not boot\n%s", s.Logs(t.Context()))
+			}
 			a := s.Agent(nil, "status")
 			if a.Status != 0 && (a.Status != 10 || a.Stderr == "") {
 				t.Fatalf("status while it boots: %+v", a)

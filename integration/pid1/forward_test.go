@@ -121,8 +121,9 @@ func TestABusyAgentSendsNoSignalOfItsOwn(t *testing.T) {
 
 func TestWithGroupTheWholeGroupIsSignalled(t *testing.T) {
 	r := start(t, scene{flags: []string{"--group"}, command: shell(`
+		trap "wait; echo above; exit 4" USR1
 		sh -c 'trap "echo below; exit" USR1; echo ready; while :; do sleep 0.01; done' &
-		trap "wait; echo above; exit 4" USR1; wait; wait`)})
+		wait; wait`)})
 	r.expect("ready")
 	r.signal(unix.SIGUSR1)
 	r.expect("below")

@@ -54,8 +54,11 @@ func TestWithoutASubreaperOrphansGoToPID1AndALineSaysSo(t *testing.T) {
 	eventually(t, "the orphan is PID 1's", func() bool {
 		return slices.ContainsFunc(children(r.first()), func(pid int) bool { return name(pid) == "sleep" })
 	})
-	if n := strings.Count(r.stderr.String(), "\n"); n != 1 || !strings.Contains(r.stderr.String(), "warn: orphans of the command go to another process") {
-		t.Errorf("stderr is %q", &r.stderr)
+	eventually(t, "a line says so", func() bool {
+		return strings.Contains(r.stderr.String(), "warn: orphans of the command go to another process") && strings.HasSuffix(r.stderr.String(), "\n")
+	})
+	if text := r.stderr.String(); strings.Count(text, "\n") != 1 {
+		t.Errorf("stderr is %q", text)
 	}
 }
 
@@ -66,7 +69,7 @@ var held = []string{"mkfifo /tmp/pid1-$$", "exec 0<>/tmp/pid1-$$", "rm /tmp/pid1
 func TestOutsidePID1OnlyWhatDescendsFromTheAgentIsSignalled(t *testing.T) {
 	bystander := `(trap 'echo "a bystander heard TERM"' TERM; trap 'echo "a bystander heard CONT"' CONT; while :; do sleep 0.05; done) &`
 	r := start(t, scene{
-		launch: beside, before: []string{bystander}, flags: []string{"--grace", "200ms"},
+		launch: beside, before: []string{bystander}, flags: []string{"--grace", "3s"},
 		command: shell(`trap 'exit 4' USR1; (trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done) & while :; do sleep 0.05; done`),
 	})
 	r.expect("ready")

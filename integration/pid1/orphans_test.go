@@ -20,19 +20,23 @@ import (
 func TestAnOrphanIsGoneWithinATenthOfASecond(t *testing.T) {
 	r := start(t, scene{command: shell(`n=0; while [ $n -lt 20 ]; do (sleep 1000 &); n=$((n+1)); done; echo ready; exec sleep 1000`)})
 	r.expect("ready")
+	var orphans []int
+	eventually(t, "the orphans are there", func() bool {
+		orphans = slices.DeleteFunc(children(r.first()), func(pid int) bool {
+			return name(pid) != "sleep" || field(pid, "NSpid") == field(commandOf(r), "NSpid")
+		})
+		return len(orphans) == 20
+	})
 	var took []time.Duration
-	for _, pid := range children(r.first()) {
-		if name(pid) != "sleep" || field(pid, "NSpid") == field(commandOf(r), "NSpid") {
-			continue
-		}
+	for _, pid := range orphans {
 		died := time.Now()
 		tell(t, pid, unix.SIGKILL)
 		eventually(t, "the orphan is reaped", func() bool { return state(pid) == "" })
 		took = append(took, time.Since(died))
 	}
 	slices.Sort(took)
-	if len(took) != 20 || took[0] > 100*time.Millisecond { // what else the machine does is in the others
-		t.Errorf("%d orphans took %v", len(took), took)
+	if took[0] > 100*time.Millisecond { // what else the machine does is in the others
+		t.Errorf("they took %v", took)
 	}
 }
 
@@ -147,17 +151,17 @@ func TestWhatTheCommandLeavesHasTimeToCleanUp(t *testing.T) {
 }
 
 func TestWhatTheCommandLeavesIsKilledWhenItsTimeIsUp(t *testing.T) {
-	r := start(t, scene{flags: []string{"--grace", "300ms"}, command: shell(`(trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done) &
-		trap 'exit 5' USR1; while :; do sleep 0.05; done`)})
+	r := start(t, scene{flags: []string{"--grace", "3s"}, command: shell(`trap 'exit 5' USR1
+		(trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done) & while :; do sleep 0.05; done`)})
 	r.expect("ready")
 	begun := time.Now()
 	r.signal(unix.SIGUSR1)
 	r.expect("told")
 	r.ends(5)
-	if took := time.Since(begun); took < 300*time.Millisecond {
+	if took := time.Since(begun); took < 3*time.Second {
 		t.Errorf("after only %v", took)
 	}
-	if !strings.Contains(r.stderr.String(), "they are killed after=300ms") {
+	if !strings.Contains(r.stderr.String(), "they are killed after=3s") {
 		t.Errorf("stderr is %q", &r.stderr)
 	}
 }

@@ -152,7 +152,7 @@ func TestTheAgentOutlivesTheReaderOfItsOutput(t *testing.T) {
 		s := ship.Launch(t, set)
 		s.Must(s.Remove(t.Context()))
 		c, err := s.Session.Start(t.Context(), docker.Spec{
-			Image: set.Image, Name: "unheard", Options: []string{"-v", s.Volume + ":/var/lib/release", "--entrypoint", "sh"},
+			Image: set.Image, Name: "unheard", Options: append([]string{"-v", s.Volume + ":/var/lib/release", "--entrypoint", "sh"}, ship.Unhurried...),
 			Command: []string{"-c", "mkfifo /tmp/out && { head -c 1 /tmp/out >/dev/null & exec agent run >/tmp/out 2>&1; }"},
 		})
 		s.Must(err)
@@ -173,10 +173,13 @@ func TestTwoAgentsInOnePIDNamespaceLeaveEachOtherAlone(t *testing.T) {
 		second.AwaitEvent("node.ended")
 		second.Serves(images.Seed)
 		endsWith(second, "kill -9 of the second", 137, kill(second, "KILL"))
-		beams, err := first.Output(t.Context(), "sh", "-c", "grep -c beam.smp /proc/[0-9]*/comm | grep -c :1")
-		if first.Must(err); beams != "1" {
-			t.Errorf("%s nodes run, and the second agent is dead", beams)
-		}
+		first.Must(first.Await(t.Context(), "the end of the second's node", ship.Patience, func(ctx context.Context) error {
+			beams, err := first.Output(ctx, "sh", "-c", "grep -c beam.smp /proc/[0-9]*/comm | grep -c :1")
+			if err == nil && beams != "1" {
+				err = fmt.Errorf("%s nodes run", beams)
+			}
+			return err
+		}))
 		second.Must(second.Start(t.Context()))
 		stopsCleanly(second, "the second")
 		if now := first.Status().Node; now.PID != node.PID {

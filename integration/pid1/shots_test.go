@@ -118,15 +118,13 @@ func (s shot) fire() {
 func (s shot) end(c *docker.Container) (status int) {
 	t := s.ship.T
 	t.Helper()
-	if s.after < 30*time.Millisecond {
-		brief, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-		defer cancel()
-		if status, err := c.Wait(brief); err == nil {
-			return status
-		}
-		if !strings.Contains(c.Logs(t.Context()), "stopping the node ") {
-			s.ship.Must(c.Kill(t.Context(), "TERM"))
-		}
+	brief, cancel := context.WithTimeout(t.Context(), s.after+4*time.Second)
+	defer cancel()
+	if status, err := c.Wait(brief); err == nil {
+		return status
+	}
+	if !strings.Contains(c.Logs(t.Context()), "stopping the node ") {
+		_ = c.Kill(t.Context(), "TERM") // unless it has just ended
 	}
 	status, err := c.Wait(t.Context())
 	s.ship.Must(err)

@@ -90,7 +90,7 @@ func TestANodeThatDoesNotStopIsKilledBeforeDockerDoesAndSaysWhichApplicationHang
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, append(anybody(), "-e", "AGENT_STOP_TIMEOUT=7s")...) // as it is by default
 		eval(s, stuck)
-		endsWith(s, "docker stop", 137, func() { s.Must(s.Stop(t.Context(), 10*time.Second)) }) // as it is by default
+		endsWith(s, "docker stop", 137, func() { s.Must(s.Stop(t.Context(), ship.Grace)) }) // 10 s by default
 		logs(s, "application demo does not stop")
 		logs(s, "the node did not stop in time and was killed")
 	})
@@ -112,9 +112,9 @@ func TestANodeWithALongStopHasTheTimeThatItIsGiven(t *testing.T) {
 	})
 }
 
-// leaving are two port programs that outlive their node: one cleans up for a second, one does not listen.
+// leaving are two port programs that outlive their node: one cleans up, one does not listen.
 const leaving = `Port = fun(Script) -> open_port({spawn_executable, "/bin/sh"}, [nouse_stdio, {args, ["-c", Script]}]) end,
-	Port("trap 'sleep 1; touch /var/lib/release/cleaned; exit' TERM; while :; do sleep 0.1; done"),
+	Port("trap 'touch /var/lib/release/cleaned; exit' TERM; while :; do sleep 0.1; done"),
 	Port("trap '' TERM HUP; while :; do sleep 0.1; done").`
 
 func TestWhatTheNodeLeavesHasTimeToCleanUpAndTheStatusIsTheNodes(t *testing.T) {

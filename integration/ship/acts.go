@@ -3,8 +3,10 @@ package ship
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +52,21 @@ func (s *Ship) AwaitEvent(kind string) {
 	s.T.Fatalf("no event %s within %s\n%s", kind, Patience, s.Logs(s.T.Context()))
 }
 
+// AwaitUpgrade waits until the upgrade under way is in a state, or, where that is empty, until none is.
+func (s *Ship) AwaitUpgrade(state string) {
+	s.T.Helper()
+	s.Must(s.Await(s.T.Context(), "an upgrade in state "+strconv.Quote(state), Patience, func(context.Context) error {
+		var now string
+		if u := s.Status().Upgrade; u != nil {
+			now = u.State
+		}
+		if now != state {
+			return fmt.Errorf("its state is %q", now)
+		}
+		return nil
+	}))
+}
+
 // Pause freezes the container. On a busy machine the freezer of cgroups v1 gives up now and then.
 func (s *Ship) Pause() {
 	s.T.Helper()
@@ -66,11 +83,10 @@ func (s *Ship) Unpause() {
 	s.Must(err)
 }
 
-// KillNode kills the BEAM.
+// KillNode kills the BEAM. The container may end with it, and the command that killed it with the container.
 func (s *Ship) KillNode() {
 	s.T.Helper()
-	_, err := s.Output(s.T.Context(), "sh", "-c", "kill -9 "+s.RPC("os", "getpid"))
-	s.Must(err)
+	_, _ = s.Output(s.T.Context(), "sh", "-c", "kill -9 "+s.RPC("os", "getpid"))
 }
 
 // RelupWith makes a package of 1.1.0 whose relup was edited.

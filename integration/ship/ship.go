@@ -30,8 +30,8 @@ const Patience = 5 * time.Minute
 // Grace is what a container has to stop before Docker kills it: enough on any machine.
 const Grace = 2 * time.Minute
 
-// unhurried is the agent's environment where a story does not say otherwise: how fast the machine is decides nothing.
-var unhurried = []string{"-e", "AGENT_SETTLE=100ms", "-e", "AGENT_STOP_TIMEOUT=1m", "-e", "AGENT_BOOT_TIMEOUT=5m"}
+// Unhurried is the agent's environment where a story does not say otherwise: how fast the machine is decides nothing.
+var Unhurried = []string{"-e", "AGENT_SETTLE=100ms", "-e", "AGENT_STOP_TIMEOUT=1m", "-e", "AGENT_BOOT_TIMEOUT=5m"}
 
 // built is what each OTP version needs, built once for all tests.
 var built = struct {
@@ -181,7 +181,7 @@ func (s *Ship) Replace(image string) {
 	if s.Container != nil {
 		s.Must(s.Remove(s.T.Context()))
 	}
-	options := slices.Concat([]string{"-v", s.Volume + ":/var/lib/release"}, unhurried, s.Options)
+	options := slices.Concat([]string{"-v", s.Volume + ":/var/lib/release"}, Unhurried, s.Options)
 	c, err := s.Session.Start(s.T.Context(), docker.Spec{Image: image, Name: "ship", Options: options})
 	s.Must(err)
 	s.Container = c

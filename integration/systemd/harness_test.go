@@ -66,7 +66,7 @@ func launch(t *testing.T, lines ...string) *manager {
 	m.write(filepath.Join(units, "shop.service"), documented(t))
 	m.write(filepath.Join(units, "shop.service.d", "here.conf"), strings.Join(append([]string{
 		"[Service]", "User=", "ExecStart=", "ExecStart=" + agent(t) + " run",
-		"Environment=AGENT_SEED=" + filepath.Join(packages(t), "cnt-1.0.0.tar.gz"),
+		"Environment=AGENT_SEED=" + filepath.Join(packages(t), "cnt-1.0.0.tar.gz"), "Environment=AGENT_BOOT_TIMEOUT=5m AGENT_STOP_TIMEOUT=1m",
 		"StandardOutput=append:" + log, "StandardError=append:" + log, "ExecStopPost=/bin/echo result ${SERVICE_RESULT}",
 	}, lines...), "\n"))
 	m.first = exec.Command("sh", "-c", boot, systemd)
@@ -182,6 +182,16 @@ func (m *manager) state() string {
 func (m *manager) property(name string) string {
 	m.t.Helper()
 	return m.systemctl("show", "shop", "--value", "-p", name)
+}
+
+// moment is a property that is a time, in microseconds.
+func (m *manager) moment(name string) int {
+	m.t.Helper()
+	at, err := strconv.Atoi(m.property(name))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return at
 }
 
 // is waits until the unit is in a state.

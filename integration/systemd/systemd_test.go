@@ -8,10 +8,10 @@ import (
 
 // short is TimeoutStartSec or TimeoutStopSec of the units below: less than what they take, so that they live on the
 // agent's word.
-const short = 3 * time.Second
+const short = 10 * time.Second
 
 func TestTheUnitIsReadyWithTheNodeReloadsWithAnUpgradeAndStopsInOrder(t *testing.T) {
-	m := launch(t, "TimeoutStartSec=3")
+	m := launch(t, "TimeoutStartSec=10")
 	m.systemctl("start", "shop")
 	m.is("active/running: cnt 1.0.0 runs")
 	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
@@ -43,7 +43,7 @@ func TestTheUnitIsReadyWithTheNodeReloadsWithAnUpgradeAndStopsInOrder(t *testing
 }
 
 func TestAStopFromInsideIsSeenAndMayTakeItsTime(t *testing.T) {
-	m := launch(t, "TimeoutStopSec=3", "Environment=AGENT_STOP_TIMEOUT=1m")
+	m := launch(t, "TimeoutStopSec=10", "Environment=AGENT_STOP_TIMEOUT=1m")
 	m.systemctl("start", "shop")
 	node := m.node()
 	m.run("kill", "-STOP", node)
@@ -58,7 +58,7 @@ func TestAStopFromInsideIsSeenAndMayTakeItsTime(t *testing.T) {
 }
 
 func TestASlowBootOutlivesTheTimeoutAndTheNodeItselfSaysWhenItIsReady(t *testing.T) {
-	m := launch(t, "TimeoutStartSec=3", "Environment=AGENT_NODE_NOTIFY=on")
+	m := launch(t, "TimeoutStartSec=10", "Environment=AGENT_NODE_NOTIFY=on")
 	begun := time.Now()
 	m.systemctl("start", "--no-block", "shop")
 	m.is("activating/start: cnt 1.0.0 is booting")
@@ -72,10 +72,10 @@ func TestASlowBootOutlivesTheTimeoutAndTheNodeItselfSaysWhenItIsReady(t *testing
 }
 
 func TestANodeThatHangsIsStartedAnewByTheWatchdog(t *testing.T) {
-	m := launch(t, "WatchdogSec=8", "RestartSec=10ms")
+	m := launch(t, "WatchdogSec=20", "RestartSec=10ms")
 	m.systemctl("start", "shop")
 	m.eventually("the watchdog was fed", func() bool {
-		return m.property("WatchdogTimestampMonotonic") > m.property("ActiveEnterTimestampMonotonic")
+		return m.moment("WatchdogTimestampMonotonic") > m.moment("ActiveEnterTimestampMonotonic")
 	})
 	m.run("kill", "-STOP", m.node())
 	m.eventually("the unit was restarted", func() bool { return m.property("NRestarts") == "1" })
