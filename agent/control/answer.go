@@ -96,6 +96,7 @@ func (s *stream) write(e api.Event) {
 	if !s.started {
 		s.started = true
 		http.NewResponseController(s.w).EnableFullDuplex()
+		s.w.Header().Set("Connection", "close") // or net/http panics over a package that was not read to its end
 		s.w.Header().Set("Content-Type", "application/x-ndjson")
 		s.w.WriteHeader(http.StatusOK)
 	}

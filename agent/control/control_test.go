@@ -110,7 +110,7 @@ func serve(t *testing.T, policy control.Policy, f *fake) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		done <- control.Serve(ctx, l, policy, f, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		done <- control.Serve(ctx, l, policy, f, slog.New(slog.NewTextHandler(serverLog{t}, nil)))
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -119,6 +119,16 @@ func serve(t *testing.T, policy control.Policy, f *fake) string {
 		}
 	})
 	return path
+}
+
+// serverLog fails the test where a connection ends in a panic of the server's own.
+type serverLog struct{ *testing.T }
+
+func (l serverLog) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("panic serving")) {
+		l.Errorf("the server says %s", line)
+	}
+	return l.Output().Write(line)
 }
 
 func own() control.Policy { return control.Policy{Own: uint32(os.Getuid())} }
