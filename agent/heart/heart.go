@@ -20,7 +20,8 @@ const (
 	receiveTimeout = 2 * time.Second  // for the hand-over, once there is a connection
 	answerTimeout  = time.Second      // a node that does not read that long is not waited for
 	lastWords      = time.Second      // of a node that has ended
-	hangTimeout    = 2 * lastWords    // for a line whose other owner has made reading it block
+	lastLook       = time.Second / 10 // for what it had said by then
+	hangTimeout    = 2 * lastWords    // for a line whose other owner has made it block
 	cycleTimeout   = 10 * time.Second // for the old line after heart:cycle/0 (kernel: heart.erl)
 )
 
@@ -40,7 +41,10 @@ type Heart struct {
 }
 
 // line is the two ends of the port's pipes.
-type line struct{ in, out *os.File }
+type line struct {
+	in, out *os.File
+	late    bool // its deadline has come
+}
 
 // Listen waits in a BINDIR that Bindir made for the heart of an incarnation.
 func Listen(bindir, incarnation string, log *slog.Logger) (*Heart, error) {
@@ -194,46 +198,62 @@ func filesOf(rights []byte) (files []*os.File, err error) {
 // that (kernel: heart:loop/2).
 func (h *Heart) hear(l *line) {
 	defer l.close()
-	l.answer(opAck, "")
-	in := bufio.NewReaderSize(l.in, 512)
+	l.send(frame(opAck, ""))
+	in := bufio.NewReaderSize(l, 512)
 	for {
 		op, text, err := readFrame(in)
-		if err != nil || !h.obey(l, op, string(text)) {
+		if err != nil {
+			return
+		}
+		if answer := h.obey(l, op, string(text)); answer != nil {
+			l.send(answer)
+		}
+		h.beats.Add(1)
+		if op == opShutDown { // its last; it waits until the line is closed
 			return
 		}
 	}
 }
 
-// obey does what the node says; false when that was its last. A node waits until the line is closed then.
-func (h *Heart) obey(l *line, op byte, text string) bool {
-	defer h.beats.Add(1)
+// obey does what the node says. The answer is nil where the node waits for none.
+func (h *Heart) obey(l *line, op byte, text string) (answer []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if l != h.line {
-		return op != opShutDown
+		return nil
 	}
 	switch op {
 	case opShutDown:
 		h.word = Stopped
-		return false
 	case opPreparingCrash:
 		h.word = Crashing
 	case opSetCommand:
 		h.command = text
-		l.answer(opAck, "")
+		return frame(opAck, "")
 	case opClearCommand:
 		h.command = ""
-		l.answer(opAck, "")
+		return frame(opAck, "")
 	case opGetCommand:
-		l.answer(opCommand, h.command)
+		return frame(opCommand, h.command)
 	}
-	return true
+	return nil
 }
 
-// answer gives up where the node does not read: it waits for the answer then, and beats no more.
-func (l *line) answer(op byte, text string) {
+// Read looks once more when the deadline has come: Go ends a read over that without a look at what is there.
+func (l *line) Read(p []byte) (int, error) {
+	n, err := l.in.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !l.late {
+		l.late = true
+		_ = l.in.SetReadDeadline(time.Now().Add(lastLook))
+		n, err = l.in.Read(p)
+	}
+	return n, err
+}
+
+// send gives up where the node does not read: it waits for the answer then, and beats no more.
+func (l *line) send(answer []byte) {
 	_ = l.out.SetWriteDeadline(time.Now().Add(answerTimeout))
-	_, _ = l.out.Write(frame(op, text))
+	_, _ = l.out.Write(answer)
 }
 
 func (l *line) close() {

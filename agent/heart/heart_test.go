@@ -1,6 +1,7 @@
 package heart
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"errors"
@@ -277,10 +278,10 @@ func TestWhoIsNotTheHeartOfTheIncarnationIsNotHeard(t *testing.T) {
 			t.Errorf("%s: an answer of %d bytes and %v, want the pipe closed", c.about, n, err)
 		}
 	}
-	call("mine")
 	if h.Word() != Unheard {
 		t.Error("one of them was heard")
 	}
+	call("mine") // with nothing
 	in, out := pipe(t)
 	call("mine", in, out)
 	eventually(t, "the heart itself is heard", func() bool { return h.Word() == Closed })
@@ -305,6 +306,43 @@ func TestAPipeThatBlocksHoldsUpNobody(t *testing.T) {
 	}
 	eventually(t, "it beats", func() bool { return h.Beats() > 0 })
 	h.Close()
+}
+
+func TestANodeThatReadsNothingFromAPipeThatBlocksHoldsUpNobody(t *testing.T) {
+	h, call := ear(t)
+	words, toAgent := pipe(t)
+	fromAgent, toNode := pipe(t)
+	call("mine", words, toNode)
+	if _, err := fromAgent.Read(make([]byte, len(frame(opAck, "")))); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, toNode)
+	if err := unix.SetNonblock(descriptor(t, toNode), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := toAgent.Write(frame(opSetCommand, "boot")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its command is heard", func() bool { return h.Command() == "boot" })
+	h.Close()
+}
+
+// TestWhatIsInThePipeAtTheDeadlineIsHeard by an agent that did not run until then.
+func TestWhatIsInThePipeAtTheDeadlineIsHeard(t *testing.T) {
+	in, out := pipe(t)
+	if _, err := out.Write(frame(opShutDown, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	l := &line{in: in}
+	if op, _, err := readFrame(bufio.NewReader(l)); op != opShutDown || err != nil {
+		t.Errorf("operation %d, %v", op, err)
+	}
+	if _, err := l.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("then it ends with %v", err)
+	}
 }
 
 func TestANodeThatReadsNothingBlocksNobody(t *testing.T) {
