@@ -211,16 +211,16 @@ func liveHeap() uint64 {
 
 func TestALateAnswerIsAnUnknownOutcome(t *testing.T) {
 	n := startErlang(t).connect(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	_, err := n.Call(ctx, "timer", "sleep", int64(2000))
+	_, err := n.Call(ctx, "timer", "sleep", int64(4000))
 	if !errors.Is(err, rpc.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	if got, want := fmt.Sprint(err), "cannot call timer:sleep: the outcome is unknown: no answer in time"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	call(t, n, "timer", "sleep", int64(2000)) // the late answer came meanwhile, and is nobody's
+	call(t, n, "timer", "sleep", int64(4000)) // the late answer came meanwhile, and is nobody's
 }
 
 func TestACallThatCannotBeSentIsNotSent(t *testing.T) {

@@ -181,18 +181,18 @@ func TestABusyProcessIsFoundAmongAThousandThatWait(t *testing.T) {
 	_, n := startRelease(t)
 	call(t, n, "cnt_sup", "more", int64(1000))
 	started := time.Now()
-	busy, err := n.Busy(t.Context(), []string{"cnt"}, time.Second)
+	busy, err := n.Busy(t.Context(), []string{"cnt"}, time.Minute)
 	if err != nil || len(busy) != 0 {
 		t.Fatalf("of waiting processes busy are %v, %v", busy, err)
 	}
 	t.Logf("asked 1001 processes in %s", time.Since(started))
 
 	call(t, n, "gen_server", "cast", term.Atom("cnt"), term.Tuple{term.Atom("sleep"), int64(20_000)})
-	busy, err = n.Busy(t.Context(), []string{"cnt"}, 100*time.Millisecond)
+	busy, err = n.Busy(t.Context(), []string{"cnt"}, 2*time.Second)
 	if err != nil || len(busy) != 1 || busy[0].Name != "cnt" {
 		t.Errorf("busy are %v, %v", busy, err)
 	}
-	if busy, err = n.Busy(t.Context(), []string{"cnt_sup", "release_handler"}, 100*time.Millisecond); err != nil || len(busy) != 0 {
+	if busy, err = n.Busy(t.Context(), []string{"cnt_sup", "release_handler"}, time.Minute); err != nil || len(busy) != 0 {
 		t.Errorf("busy are %v, %v", busy, err)
 	}
 }

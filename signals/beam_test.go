@@ -126,7 +126,7 @@ func TestWhatALeftoverStartsToCleanUpIsLetFinish(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "clean")
 	p, err := i.Start(Command{
 		Path: "/bin/sh", Env: []string{"PATH=/bin:/usr/bin", "NODE_MARK=old"},
-		Args: []string{"sh", "-c", "(trap 'sleep 1; sh -c \"echo clean >" + file + "\"; exit' TERM; while :; do sleep 0.05; done) & exit 0"},
+		Args: []string{"sh", "-c", "(trap 'sleep 0.2; sh -c \"echo clean >" + file + "\"; exit' TERM; while :; do sleep 0.05; done) & exit 0"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -168,9 +169,10 @@ func TestTheEndOfAProcessAndOfAHundredOrphansAtOnceIsToldApart(t *testing.T) {
 		return
 	}
 	i, _ := running(t)
+	dir := t.TempDir()
 	for n := range 60 {
-		p := start(t, i, fmt.Sprintf(`f=/tmp/signals-$$; mkfifo $f; exec 3<>$f 4<$f 5>$f 3>&-; rm $f
-			n=0; while [ $n -lt 100 ]; do (read x <&4) 5>&- & n=$((n+1)); done; exit %d`, n))
+		p := start(t, i, fmt.Sprintf(`f=%s; mkfifo $f; exec 3<>$f 4<$f 5>$f 3>&-; rm $f
+			n=0; while [ $n -lt 100 ]; do (read x <&4) 5>&- & n=$((n+1)); done; exit %d`, filepath.Join(dir, "fifo"), n))
 		if got, want := p.Exit(), (Exit{Code: n}); got != want {
 			t.Fatalf("%v, want %v", got, want)
 		}

@@ -74,6 +74,7 @@ func launch(t *testing.T, expression string) *node {
 	n := &node{Heart: h, t: t, ended: make(chan struct{})}
 	n.cmd = exec.CommandContext(t.Context(), filepath.Join(bindir, "erlexec"), "-noinput", "-heart", "-boot", "start_sasl", "-eval", expression)
 	n.cmd.Dir = dir
+	n.cmd.WaitDelay = patience // what outlives it holds the pipe
 	n.cmd.Env = append(os.Environ(), "ROOTDIR="+root, "BINDIR="+bindir, "EMU=beam", "PROGNAME=erl", "HOME="+dir, "ERL_CRASH_DUMP_SECONDS=10", Variable+"="+h.incarnation)
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	if err := n.cmd.Start(); err != nil {
@@ -201,6 +202,7 @@ func TestANodeDoesNotBootWithoutTheAgent(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bindir, "erlexec"), "-noinput", "-heart", "-eval", "halt(0).")
 	cmd.Dir = dir
+	cmd.WaitDelay = patience
 	cmd.Env = append(os.Environ(), "ROOTDIR="+root, "BINDIR="+bindir, "EMU=beam", "PROGNAME=erl", "HOME="+dir, "ERL_CRASH_DUMP_SECONDS=0")
 	out, err := cmd.CombinedOutput()
 	if err == nil || !bytes.Contains(out, []byte("heart: cannot reach the agent")) {

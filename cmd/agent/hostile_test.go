@@ -259,6 +259,7 @@ func (v *verifier) start(t *testing.T, env []string) {
 	node := exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)
 	var log bytes.Buffer
 	node.Env, node.Stdout, node.Stderr = env, &log, &log
+	node.WaitDelay = patience // a BEAM that outlives its agent holds the pipe
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
