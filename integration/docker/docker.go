@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -77,15 +78,15 @@ func removeLabelled(ctx context.Context, label string) error {
 }
 
 func removeListed(ctx context.Context, list, remove []string) error {
-	var failed error
-	for range 10 { // two that remove the same are in each other's way
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(lookAgain) { // two that remove the same are in each other's way
 		ids, err := Output(ctx, list...)
 		if err != nil || ids == "" {
 			return err
 		}
-		_, failed = Output(ctx, append(slices.Clone(remove), strings.Fields(ids)...)...)
+		if _, err = Output(ctx, append(slices.Clone(remove), strings.Fields(ids)...)...); err == nil || time.Now().After(deadline) {
+			return err
+		}
 	}
-	return failed
 }
 
 // Build is one docker build.
