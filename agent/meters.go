@@ -24,7 +24,7 @@ func (a *agent) Metrics() []metrics.Family {
 		metrics.One(metrics.Counter, "theseus_node_restarts_total", "Launches of the node after its first one, whoever asked for them.", float64(s.Node.Restarts.Count)),
 		metrics.One(metrics.Gauge, "theseus_upgrade_in_progress", "Whether an upgrade is under way; one on probation is.", truth(s.Upgrade != nil)),
 		metrics.One(metrics.Gauge, "theseus_probation", "Whether a release waits for its commit.", truth(s.Upgrade != nil && s.Upgrade.Waits())),
-		metrics.One(metrics.Gauge, "theseus_quarantined_releases", "Releases on the volume that were given up.", float64(len(s.Quarantined))),
+		metrics.One(metrics.Gauge, "theseus_quarantined_releases", "Releases that were given up and not tried again, as agent status lists them.", float64(len(s.Quarantined))),
 		metrics.One(metrics.Counter, "theseus_orphans_reaped_total", "Processes without a parent that the agent reaped.", float64(s.Agent.Orphans)),
 	}
 	if !s.Node.Since.IsZero() {

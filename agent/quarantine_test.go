@@ -302,3 +302,26 @@ func TestAReleaseThatHasRunWellDoesNotGiveWayToItsConfiguration(t *testing.T) {
 		t.Errorf("permanent is %s, %+v", s.Current, s.Releases["1.1.0"])
 	}
 }
+
+// TestWhatAnUpgradeFailedToIsListedUntilTheNextGoesWell, though it is not on the volume any more.
+func TestWhatAnUpgradeFailedToIsListedUntilTheNextGoesWell(t *testing.T) {
+	k, a := committed(t, map[string]string{"1.0.0": waits})
+	failure := volume.Failure{Reason: "gate well: all is lost", At: time.Now(), Package: "digest"}
+	if err := errors.Join(k.volume.Begin(volume.Operation{Kind: "upgrade", From: "1.0.0", To: "1.1.0"}), k.volume.Abort(&failure)); err != nil {
+		t.Fatal(err)
+	}
+	list := a.quarantined(k.volume.State())
+	if len(list) != 1 || list[0].Name != "demo" || list[0].Version != "1.1.0" || list[0].Status != "removed" || list[0].Failed != failure.Reason || list[0].SHA256 != "digest" {
+		t.Errorf("in quarantine are %+v", list)
+	}
+	publish(t, k.volume, demo("1.2.0", waits))
+	if err := errors.Join(k.volume.Begin(volume.Operation{Kind: "upgrade", From: "1.0.0", To: "1.2.0"}), k.volume.Commit(false), k.volume.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	if list := a.quarantined(k.volume.State()); len(list) > 0 {
+		t.Errorf("after the next one in quarantine are %+v", list)
+	}
+	if _, is := k.volume.State().GivenUp("digest"); !is {
+		t.Error("an image that brings it boots it")
+	}
+}

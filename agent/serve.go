@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 
@@ -31,15 +32,31 @@ func (a *agent) Status() api.Status {
 	if s.Upgrade != nil && s.Upgrade.Waits() {
 		s.Volume.Previous = s.Upgrade.From // what it came from is taken back to
 	}
-	for _, r := range a.Releases() {
-		if !r.Quarantined.IsZero() {
-			s.Quarantined = append(s.Quarantined, r)
-		}
-	}
+	s.Quarantined = a.quarantined(state)
 	if boot := a.boot.Load(); boot != nil {
 		s.Boot = api.Boot{Version: boot.version, Reason: boot.reason}
 	}
 	return s
+}
+
+// quarantined are the releases on the volume that were given up, and those that were taken off it for that, since the one that
+// boots became permanent.
+func (a *agent) quarantined(state volume.State) (list []api.Release) {
+	for _, r := range a.Releases() {
+		if !r.Quarantined.IsZero() {
+			list = append(list, r)
+		}
+	}
+	current := state.Releases[state.Current]
+	for _, version := range slices.Sorted(maps.Keys(state.Failed)) {
+		why := state.Failed[version]
+		if _, there := state.Releases[version]; !there && why.Package != "" && why.At.After(current.Permanent) {
+			list = append(list, api.Release{
+				Name: current.Name, Version: version, Status: "removed", SHA256: why.Package, Failed: why.Reason, Quarantined: why.At,
+			})
+		}
+	}
+	return list
 }
 
 // Releases lists what is on the volume, in the order in which it was unpacked.

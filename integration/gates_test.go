@@ -203,6 +203,12 @@ exec = {command = ["/bin/sh", "-c", "test $GATE_TO != 1.2.0"]}
 		if strings.Contains(left, "plugin") || strings.Contains(left, "maintenance") {
 			t.Errorf("left is\n%s", left)
 		}
+
+		// What its gate has taken back is in quarantine, also for an image that brings it.
+		s.Has(s.Agent(nil, "status").Stdout, "quarantined  1.1.0, ", "gate old: its answer does not match")
+		s.Replace(s.ImageOf("condemned", s.Package(images.Second)))
+		s.Serves(images.Seed)
+		s.Has(s.Agent(nil, "status").Stdout, "the image's package is in quarantine: gate old: its answer does not match", "quarantined  1.1.0, ")
 	})
 }
 

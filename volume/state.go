@@ -232,7 +232,8 @@ func (v *Volume) Want() error {
 	})
 }
 
-// Abort ends an operation that is not committed; a failure is recorded for its target. A relup that was placed for it is taken away
+// Abort ends an operation that is not committed; a failure is recorded for its target, which is in quarantine then where the failure
+// names its package, or one before it did. A relup that was placed for it is taken away
 // before: no operation may use it for which nobody has allowed that.
 func (v *Volume) Abort(failed *Failure) error {
 	if err := v.takeRelupAway(); err != nil {
@@ -241,11 +242,12 @@ func (v *Volume) Abort(failed *Failure) error {
 	return v.uncommitted(func(s *State) {
 		if failed != nil {
 			before, why := s.Failed[s.Operation.To], *failed
-			why.Boots, why.Package = before.Boots, before.Package
-			if before.Package != "" {
-				why.At = before.At // since when it is in quarantine
+			why.Boots = before.Boots
+			if before.Package != "" && (why.Package == "" || why.Package == before.Package) {
+				why.Package, why.At = before.Package, before.At // since when it is in quarantine
 			}
 			s.Failed[s.Operation.To] = why
+			s.avoidQuarantine()
 		}
 		s.Operation = nil
 	})

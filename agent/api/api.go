@@ -123,7 +123,8 @@ type Status struct {
 	Volume  Volume   `json:"volume"`
 	Boot    Boot     `json:"boot"`              // why this release was booted
 	Upgrade *Upgrade `json:"upgrade,omitempty"` // the one under way
-	// Quarantined are the releases on the volume that were given up because they did not boot.
+	// Quarantined are the releases on the volume that were given up, and those that an upgrade to them took off it since the one
+	// that boots became permanent; the status of these is removed.
 	Quarantined []Release `json:"quarantined,omitempty"`
 	Agent       Agent     `json:"agent"`
 }
@@ -246,7 +247,8 @@ type Release struct {
 	SignedBy string    `json:"signed_by,omitempty"` // id of the key that verified its package
 	Comment  string    `json:"comment,omitempty"`   // that the signature covers
 	Failed   string    `json:"failed,omitempty"`    // why an upgrade to it was reverted, or it was given up
-	// Quarantined is when it was given up because it did not boot; it is not booted again unless somebody asks for it.
+	// Quarantined is when it was given up because it did not boot, or an upgrade to it failed; nothing boots it or leads over it
+	// unless somebody asks for it.
 	Quarantined time.Time `json:"quarantined,omitzero"`
 }
 

@@ -139,7 +139,7 @@ func (a *attempt) survive(ctx context.Context) {
 			a.succeed()
 			return
 		}
-		a.fail(ctx, fmt.Errorf("the agent met an error of its own: %v", cause))
+		a.fail(ctx, ownFault{fmt.Errorf("the agent met an error of its own: %v", cause)})
 	}
 }
 
@@ -185,7 +185,9 @@ func (a *attempt) meetNode() error {
 func (a *attempt) reach(to State) error {
 	next, err := a.state.next(to)
 	if err == nil && (next == Installing || next == Probation && a.within > 0) {
-		err = a.Volume.Advance(string(next))
+		if err = a.Volume.Advance(string(next)); err != nil {
+			err = ownFault{err}
+		}
 	}
 	if err != nil {
 		return err

@@ -24,6 +24,22 @@ func isRefusal(err error) bool {
 	return errors.As(err, &refusal) || errors.As(err, &pkg) || errors.As(err, &handler) || errors.As(err, &distrust)
 }
 
+// ownFault is an error of the agent or of its disk, and none of the release.
+type ownFault struct{ error }
+
+func (e ownFault) Unwrap() error { return e.error }
+
+// condemns tells whether an upgrade that ended for this says that its release is no good: such a one goes into quarantine. What
+// was permanent before is not judged by a rollback to it.
+func (a *attempt) condemns(cause error) bool {
+	late := (*api.Error)(nil)
+	return a.kind != volume.KindRollback && !errors.Is(cause, errTakenBack) && !errors.As(cause, new(ownFault)) &&
+		!(errors.As(cause, &late) && late.Code == codeNotCommitted)
+}
+
+// codeNotCommitted is of what nobody has committed in time.
+const codeNotCommitted = "not-committed"
+
 // explain gives every error its stable code, and names what the user named.
 func (a *attempt) explain(err error) *api.Error {
 	var refusal *api.Error

@@ -82,9 +82,9 @@ func TestAGateThatFailsTakesTheUpgradeBack(t *testing.T) {
 				if s.world.node.counts || !s.engine.Counting.TryLock() {
 					t.Error("the node counts on")
 				}
-				failed, told := s.volume.State().Failed["1.1.0"], strings.Contains(fmt.Sprint(s.volume.State().Failed), "gate well: all is lost")
-				if strings.Contains(c.want, "reverted gate-failed") && !told {
-					t.Errorf("the volume has %+v", failed)
+				why, is := s.givenUp()
+				if (strings.Contains(c.want, "reverted") || strings.Contains(c.want, "broken")) != is || strings.Contains(c.want, "reverted gate-failed") && why.Reason != "gate well: all is lost" {
+					t.Errorf("in quarantine: %v, %+v", is, why)
 				}
 			})
 		})

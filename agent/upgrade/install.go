@@ -290,7 +290,7 @@ func (a *attempt) observeAndCommit(ctx context.Context) error {
 		return errNodeEnded
 	}
 	if err := a.Volume.Commit(a.restarted && !a.way.newERTS()); err != nil {
-		return fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)
+		return ownFault{fmt.Errorf("cannot commit %s: %w", a.describeRelease(a.to), err)}
 	}
 	a.sealed = true
 	a.Keeper.Protect("")

@@ -205,5 +205,5 @@ func (a *attempt) heed(made decision, end error) error {
 	case made.on != nil:
 		return errTakenBack
 	}
-	return refuse("not-committed", "nobody has committed %s within %s", a.describeRelease(a.to), a.within)
+	return refuse(codeNotCommitted, "nobody has committed %s within %s", a.describeRelease(a.to), a.within)
 }

@@ -207,6 +207,9 @@ func TestWhatSettlesIsTakenBackAtOnce(t *testing.T) {
 				}
 				s.history[len(s.history)-1] = s.events[len(s.events)-1] // which was recorded as no error, where it was asked for
 				s.ends(c.want)
+				if why, is := s.givenUp(); is {
+					t.Errorf("what a person took back is given up: %+v", why)
+				}
 			})
 		})
 	}

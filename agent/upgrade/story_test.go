@@ -73,6 +73,12 @@ func (s *stage) toldOver() {
 	}
 }
 
+// givenUp tells whether, and why, the release that the upgrade was about is in quarantine.
+func (s *stage) givenUp() (volume.Failure, bool) {
+	state := s.volume.State()
+	return state.GivenUp(state.Failed["1.1.0"].Package)
+}
+
 // fill makes every further record of the state fail, as a full disk does.
 func (s *stage) fill() {
 	if err := os.MkdirAll(s.volume.Path(".agent", ".state.json.tmp", "in the way"), 0o700); err != nil {

@@ -131,6 +131,9 @@ func (a *attempt) revert(ctx context.Context, cause error) {
 	}
 	failure := &volume.Failure{Upgrade: a.id, Reason: e.Message, At: time.Now()}
 	if back == nil || !a.runs(a.to) {
+		if a.condemns(cause) {
+			failure.Package = a.release.Package
+		}
 		a.takeBack(ctx, failure)
 	} else {
 		a.warnUndone(a.Volume.Abort(failure))

@@ -90,8 +90,8 @@ func (c *cli) releasesCommand() *cobra.Command {
 		Aliases: []string{"versions"},
 		Short:   "List the releases on the volume",
 		Long: `Releases lists what is on the volume: permanent boots after a restart, current runs and is not permanent,
-old was permanent before, unpacked never was. What is quarantined never ran well after it had become permanent, and is
-not booted again until an upgrade or a rollback to it is asked for; remove takes it away.
+old was permanent before, unpacked never was. What is quarantined never ran well after it had become permanent, or an
+install of it failed; it is not booted until an upgrade or a rollback to it is asked for; remove takes it away.
 
   docker exec CONTAINER agent releases
 
