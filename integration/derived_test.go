@@ -31,7 +31,7 @@ func TestAPackageWithoutARelupGetsOneWhereThatIsAskedFor(t *testing.T) {
 		clients, err := load.Start(t.Context(), load.Config{HTTP: ip + ":8080", TCP: ip + ":7000"})
 		s.Must(err)
 		second, third := bare(s, images.Second), bare(s, images.Third)
-		s.Has(s.Ends(s.Upgrade(second), 3).Stderr, "no relup leads there", "agent upgrade --derived")
+		s.Has(s.Ends(s.Upgrade(second), 5).Stderr, "no relup leads there", "agent upgrade --derived")
 		s.Serves(images.Seed)
 		s.Has(s.Ends(s.Upgrade(second, "--derived"), 0).Stderr, "what demo must do was derived from the modules")
 		s.Serves(images.Second)

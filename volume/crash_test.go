@@ -246,6 +246,9 @@ func TestAnyCrashLeavesACompleteRelease(t *testing.T) {
 			})
 		}
 	})
+	if states.Load() < 100_000 {
+		t.Errorf("they are only %d crashed states", states.Load())
+	}
 	t.Logf("%d crashed states, %d of them different, in %v", states.Load(), distinct.Load(), time.Since(begun).Round(time.Millisecond))
 }
 

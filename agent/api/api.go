@@ -91,6 +91,7 @@ const (
 	CodeNotRunning   = "not-running"   // no agent answers on the socket
 	CodeNodeDown     = "node-down"     // the agent runs, its node does not
 	CodeNeedsRestart = "needs-restart" // only a restart leads there, and none was allowed
+	CodeNoRelup      = "no-relup"      // the same, for the package has no relup from what runs
 	CodeBadRequest   = "bad-request"
 	CodeForbidden    = "forbidden"
 	CodeNotFound     = "not-found"

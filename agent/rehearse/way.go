@@ -61,7 +61,7 @@ func (t *trial) rollback(restart bool) way {
 
 // leadsByRestart is true of a refusal for want of a relup.
 func leadsByRestart(e *api.Error) bool {
-	return e != nil && (e.Code == api.CodeNeedsRestart || e.Code == "no-relup")
+	return e != nil && (e.Code == api.CodeNeedsRestart || e.Code == api.CodeNoRelup)
 }
 
 // blame finds fault with what did not go through.

@@ -42,7 +42,7 @@ func openFile(path string) (*Package, error) {
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
-			hint = "PACKAGE is a file in the container; one from outside comes with docker exec -i CONTAINER agent upgrade - < PACKAGE; agent releases lists what is on the volume"
+			hint = "PACKAGE is a file in the container; one from outside comes on standard input, as -, with docker exec -i; agent releases lists what is on the volume"
 		}
 		return nil, noPackage(hint, "cannot read the package: %v", err)
 	}

@@ -135,7 +135,7 @@ func (a *attempt) noWay(known relups, target *volume.Relup) error {
 	case restarts != nil:
 		e.Message = fmt.Sprintf("%sof the relups from %s one restarts the emulator, and is no part of a longer way", cannot, strings.Join(restarts, " to "))
 	case a.kind == "upgrade":
-		e.Code = "no-relup"
+		e.Code = api.CodeNoRelup
 		e.Hint = fmt.Sprintf("build the package with a relup from %s (%s), %sunpack a release between the two (agent unpack), or allow a restart of the node: agent upgrade --restart", a.from, knownEdges(target), a.offer(target))
 		return e
 	}

@@ -17,7 +17,7 @@ import (
 	"theseus/agent/source"
 )
 
-// Exit statuses, the same for every verb.
+// Exit statuses, the same for every verb; what one says beyond that is in its help.
 const (
 	exitDone         = 0
 	exitError        = 1
@@ -69,7 +69,8 @@ func (c *cli) command() *cobra.Command {
 		Short: "Run an Erlang release as PID 1, and upgrade it in service",
 		Long: `agent launches the BEAM from an immutable image with the release on a writable volume, and upgrades the
 running release to a new package without ending a connection or a process. "agent run" is the container's
-entrypoint; every other verb asks the running agent over its control socket.
+entrypoint. What is about the node and its volume asks the running agent over its control socket; verify PACKAGE, relup, rehearse,
+plan --offline and plugin check need none.
 
   docker exec -i CONTAINER agent upgrade - < app-1.1.0.tar.gz
 
@@ -213,7 +214,7 @@ func statusOf(code string) int {
 		return exitNotRunning
 	case api.CodeBusy:
 		return exitBusy
-	case api.CodeNeedsRestart:
+	case api.CodeNeedsRestart, api.CodeNoRelup:
 		return exitNeedsRestart
 	case source.CodeNoPackage, source.CodeNoSignature, source.CodeUnprotected, source.CodeWrongDigest, codeUnderivable, api.CodeNoSuchRelease, api.CodeReleaseCurrent, api.CodeReleasePermanent,
 		api.CodeRollbackTarget, api.CodeRollbackPath, api.CodeRecordDrift, api.CodeNotOnProbation:

@@ -38,6 +38,9 @@ func TestEveryHostilePackageIsRefusedByTheCommand(t *testing.T) {
 			}
 		})
 	}
+	if v.packages < 120 {
+		t.Errorf("they are only %d packages", v.packages)
+	}
 	t.Logf("%d packages, at most %d MiB (%s) and %s (%s)", v.packages, v.memory>>20, v.largest, v.time.Round(time.Millisecond), v.slowest)
 }
 
@@ -49,6 +52,9 @@ func TestEveryOddButLegalPackageIsAcceptedByTheCommand(t *testing.T) {
 				t.Errorf("status %d, %s: %s", status, answer.Code, answer.Message)
 			}
 		})
+	}
+	if v.packages < 10 {
+		t.Errorf("they are only %d packages", v.packages)
 	}
 	t.Logf("%d packages, at most %d MiB (%s) and %s (%s)", v.packages, v.memory>>20, v.largest, v.time.Round(time.Millisecond), v.slowest)
 }

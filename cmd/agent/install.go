@@ -120,13 +120,16 @@ the release on probation. Agent rollback ends it the other way, agent status sho
 }
 
 // namesRelease says whether what stands for a package is the version of a release on the volume, as users of relx
-// write it. A file comes first.
-func (c *cli) namesRelease(ctx context.Context, name string) bool {
+// write it. A file comes first, and what is called as one needs nobody who knows the releases.
+func (c *cli) namesRelease(ctx context.Context, name string) (bool, error) {
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) || strings.ContainsRune(name, '/') {
-		return false
+		return false, nil
 	}
 	releases, err := c.client().Releases(ctx)
-	return err == nil && slices.ContainsFunc(releases, func(r api.Release) bool { return r.Version == name })
+	if strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") {
+		err = nil
+	}
+	return slices.ContainsFunc(releases, func(r api.Release) bool { return r.Version == name }), err
 }
 
 const holdHelp = `With --no-commit the new release runs on probation until agent commit makes it permanent or agent rollback takes it

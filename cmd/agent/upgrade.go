@@ -26,7 +26,7 @@ not go well the old release runs on, or runs again. The version of a release on 
 Where the release has no relup from what runs, the way leads over releases on the volume whose relups do; agent unpack puts one
 there. Until the last relup is through, everything that goes wrong ends in the release that ran before the first.
 
-A release that needs a restart is refused, with 5 where its relup restarts the emulator and with 3 where it has none, unless
+A release that needs a restart, for its relup restarts the emulator or it has none from what runs, is refused with 5 unless
 --restart allows it: the node is restarted into the new release on trial, and its connections and state end.
 
 While it is watched the image's gates are asked (agent gate check), for as long as --settle says; one that fails takes it back.
@@ -52,7 +52,10 @@ one that --signature names, or is.
 			if req.Hold, err = hold.hold(); err != nil {
 				return err
 			}
-			if c.namesRelease(cmd.Context(), given[0]) {
+			switch is, err := c.namesRelease(cmd.Context(), given[0]); {
+			case err != nil:
+				return err
+			case is:
 				return c.upgradeTo(cmd.Context(), given[0], req, from)
 			}
 			return c.send(cmd.Context(), given[0], from, req, c.client().Upgrade)
@@ -171,7 +174,7 @@ func resultStatus(r api.Result) int {
 	case api.Committed, api.Probation, api.Unpacked:
 		return exitDone
 	case api.Refused:
-		if r.Error != nil && r.Error.Code == api.CodeNeedsRestart {
+		if r.Error != nil && statusOf(r.Error.Code) == exitNeedsRestart {
 			return exitNeedsRestart
 		}
 		return exitRefused

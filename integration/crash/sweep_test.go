@@ -161,7 +161,7 @@ func (s *sweep) fire(t *testing.T, rows [][]shot) {
 	}
 	for _, row := range rows {
 		if end, bounded := t.Deadline(); bounded && time.Until(end) < 2*patience {
-			t.Log("the time is up")
+			t.Error("the time is up")
 			break
 		}
 		queue <- row
