@@ -28,7 +28,7 @@ func TestAnUpgradeOverAnotherReleaseUnderLoadLosesNothing(t *testing.T) {
 	ship.Alone(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, append(docker.Hardened(), "-e", "AGENT_SETTLE=2s")...)
 		pkg := thirdFromSecondAlone(s)
-		if a := s.Ends(s.Upgrade(pkg), 3); !strings.Contains(a.Stderr, "(it has them from 1.1.0), unpack a release between the two") {
+		if a := s.Ends(s.Upgrade(pkg), 5); !strings.Contains(a.Stderr, "(it has them from 1.1.0), unpack a release between the two") {
 			t.Errorf("without the release between it says %s", a.Stderr)
 		}
 		s.Ends(s.Agent(bytes.NewReader(s.Package(images.Second)), "unpack", "-"), 0)

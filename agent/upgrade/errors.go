@@ -32,9 +32,11 @@ func (e ownFault) Unwrap() error { return e.error }
 // condemns tells whether an upgrade that ended for this says that its release is no good: such a one goes into quarantine. What
 // was permanent before is not judged by a rollback to it.
 func (a *attempt) condemns(cause error) bool {
-	late := (*api.Error)(nil)
-	return a.kind != volume.KindRollback && !errors.Is(cause, errTakenBack) && !errors.As(cause, new(ownFault)) &&
-		!(errors.As(cause, &late) && late.Code == codeNotCommitted)
+	if a.kind == volume.KindRollback || errors.Is(cause, errTakenBack) || errors.As(cause, new(ownFault)) {
+		return false
+	}
+	told, is := errors.AsType[*api.Error](cause)
+	return !is || told.Code != codeNotCommitted
 }
 
 // codeNotCommitted is of what nobody has committed in time.
