@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -205,6 +206,7 @@ exec = {command = ["/bin/sh", "-c", "test $GATE_TO != 1.2.0"]}
 		}
 
 		// What its gate has taken back is in quarantine, also for an image that brings it.
+		s.Has(s.Agent(bytes.NewReader(s.Package(images.Second)), "plan", "-").Stdout, "given-up: 1.1.0 is in quarantine: gate old: its answer does not match")
 		s.Has(s.Agent(nil, "status").Stdout, "quarantined  1.1.0, ", "gate old: its answer does not match")
 		s.Replace(s.ImageOf("condemned", s.Package(images.Second)))
 		s.Serves(images.Seed)

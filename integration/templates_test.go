@@ -97,6 +97,16 @@ func TestNobodysEnvironmentButTheNodesChangesItsConfiguration(t *testing.T) {
 		s.Replace(s.ImageOf("poisoned", configured(s, images.Seed, templates(images.Seed))))
 		filledIn(s, images.Seed)
 		second := configured(s, images.Second, templates(images.Second))
+		s.Ends(s.Upgrade(second), 0)
+		own := files(s) // as they are where nobody brings anything
+		s.Ends(s.Agent(nil, "rollback"), 0)
+		s.Ends(s.Agent(nil, "remove", images.Second), 0)
+		is := func(after string) {
+			t.Helper()
+			if now := files(s); now != own {
+				t.Errorf("after agent %s there stands\n%s\nand before\n%s", after, now, own)
+			}
+		}
 		poisoned := func(status int, stdin []byte, args ...string) {
 			t.Helper()
 			var stderr strings.Builder
@@ -108,9 +118,10 @@ func TestNobodysEnvironmentButTheNodesChangesItsConfiguration(t *testing.T) {
 		}
 		poisoned(0, second, "upgrade", "-")
 		filledIn(s, images.Second)
+		is("upgrade")
 		poisoned(0, nil, "rollback")
 		filledIn(s, images.Seed)
-		before := files(s)
+		is("rollback")
 		// What each does in the story so far is settled: remove takes 1.1.0 away, and stop is for the end.
 		for _, verb := range slices.Sorted(maps.Keys(asks)) {
 			switch verb {
@@ -118,16 +129,18 @@ func TestNobodysEnvironmentButTheNodesChangesItsConfiguration(t *testing.T) {
 				continue
 			}
 			poisoned(anyStatus, nil, strings.Fields(asks[verb])...)
-			if now := files(s); now != before {
-				t.Errorf("after agent %s there stands\n%s\nand before\n%s", verb, now, before)
-			}
+			is(verb)
 		}
-		poisoned(0, nil, "verify", "/usr/share/agent/seed/seed.tar.gz")
+		const seed = "/usr/share/agent/seed/seed.tar.gz"
+		poisoned(0, nil, "version")
+		poisoned(0, nil, "history", "show")
+		poisoned(0, nil, "verify", seed)
+		poisoned(anyStatus, nil, "relup", seed, seed)
+		poisoned(anyStatus, nil, "rehearse", seed, seed)
+		poisoned(anyStatus, nil, "plugin", "check", "/bin/true")
 		poisoned(3, nil, "upgrade", "/usr/share/agent/seed/seed.tar.gz") // it runs already
 		poisoned(1, nil, "run")                                          // the volume is taken
-		if now := files(s); now != before {
-			t.Errorf("there stands\n%s\nand before\n%s", now, before)
-		}
+		is("run")
 		poisoned(0, nil, "remove", images.Second)
 		filledIn(s, images.Seed)
 		poisoned(0, nil, "stop")

@@ -40,6 +40,7 @@ const (
 	ConfigDropped         Code = "config-dropped"          // settings of the running node that are lost
 	WayBackRestart        Code = "way-back-restart"        // no relup leads back
 	Downgrade             Code = "downgrade"               // to an older version
+	GivenUp               Code = "given-up"                // an upgrade to it has failed before, or it never ran well
 	Derived               Code = "derived"                 // instructions that nobody wrote
 	Systools              Code = "systools"                // what it says of a relup that it made
 )

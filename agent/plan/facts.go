@@ -28,6 +28,7 @@ type Facts struct {
 	Flags         []string // of vm.args that differ
 	Env           bool     // env.sh differs
 	Older         bool     // the version is older than what runs
+	GivenUp       string   // why the release is in quarantine
 	Disk          Disk
 	Unknown       []string
 }

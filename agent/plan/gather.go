@@ -183,6 +183,8 @@ func (g *gatherer) foresee(ctx context.Context) (err error) {
 	g.facts.MayDerive = g.MayDerive
 	g.facts.Prospect, err = engine.Foresee(ctx, question)
 	g.facts.Older = upgrade.IsOlder(g.facts.To.Version, g.facts.From.Version)
+	why, _ := g.volume.State().GivenUp(g.facts.To.Package)
+	g.facts.GivenUp = why.Reason
 	return err
 }
 

@@ -165,6 +165,7 @@ func TestAMistakeIsNamedByItsCode(t *testing.T) {
 			l.Drift = []drift.Difference{{Kind: drift.EnvironmentExtra, Application: "shop", Subject: "shop:limit"}}
 		}), "hot config-dropped:shop"},
 		"no way back":      {shop(t, ``).with(func(f *Facts) { f.Prospect.Back = false }), "hot way-back-restart"},
+		"given up":         {shop(t, ``).with(func(f *Facts) { f.GivenUp = "gate well: all is lost" }), "hot given-up"},
 		"an older version": {shop(t, ``).with(func(f *Facts) { f.Older = true }), "hot downgrade"},
 		"a relup that restarts": {
 			shop(t, `restart_emulator`).has(library("2")).with(func(f *Facts) { f.Prospect.Restarts = true }), "restart needs-restart",

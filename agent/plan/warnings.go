@@ -263,10 +263,13 @@ func does(ops []op, app string, functions ...string) bool {
 	})
 }
 
-// waysBack tells where a rollback would cost a restart, and where the way is one back itself.
+// waysBack tells where a rollback would cost a restart, where the way is one back itself, and where it has failed before.
 func waysBack(f Facts) (found []Finding) {
 	if f.Older {
 		found = append(found, warning(Downgrade, "", "%s is older than %s, which runs", f.To.Version, f.From.Version))
+	}
+	if f.GivenUp != "" {
+		found = append(found, warning(GivenUp, "", "%s is in quarantine: %s", f.To.Version, f.GivenUp))
 	}
 	if f.inService() && !f.Prospect.Back {
 		found = append(found, warning(WayBackRestart, "", "no relup leads back from %s to %s in service: a rollback restarts the node", f.To.Version, f.From.Version))
