@@ -138,8 +138,8 @@ func TestNobodysEnvironmentButTheNodesChangesItsConfiguration(t *testing.T) {
 		poisoned(anyStatus, nil, "relup", seed, seed)
 		poisoned(anyStatus, nil, "rehearse", seed, seed)
 		poisoned(anyStatus, nil, "plugin", "check", "/bin/true")
-		poisoned(3, nil, "upgrade", "/usr/share/agent/seed/seed.tar.gz") // it runs already
-		poisoned(1, nil, "run")                                          // the volume is taken
+		poisoned(3, nil, "upgrade", seed) // it runs already
+		poisoned(1, nil, "run")           // the volume is taken
 		is("run")
 		poisoned(0, nil, "remove", images.Second)
 		filledIn(s, images.Seed)

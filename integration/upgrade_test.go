@@ -81,7 +81,7 @@ func TestRefusalsLeaveEverythingAsItWas(t *testing.T) {
 			return name, content
 		})
 		s.Must(err)
-		without, err := repack.Bytes(good, func(name string, content []byte) (string, []byte) {
+		noRelup, err := repack.Bytes(good, func(name string, content []byte) (string, []byte) {
 			if strings.HasSuffix(name, "/relup") {
 				return "", nil
 			}
@@ -91,28 +91,24 @@ func TestRefusalsLeaveEverythingAsItWas(t *testing.T) {
 		hasRunWell(s)
 		before := disk(s)
 		node := s.Status().Node
-		const noRelup = "no relup leads there"
 		for _, c := range []struct {
 			about, says string
+			status      int
 			pkg         []byte
 		}{
-			{"truncated", "ends too early", good[:len(good)*2/3]},
-			{"no tarball", "not a tarball", []byte("this is no package at all, it is only some text\n")},
-			{"another release", "a release of other, and this volume is of demo", otherName},
-			{"no relup", noRelup, without},
-			{"a relup from another version", noRelup, s.RelupWith(func(r string) string { return strings.ReplaceAll(r, `"1.0.0"`, `"0.9.0"`) })},
-			{"a relup that cannot be read", "relup", s.RelupWith(func(r string) string { return r[:len(r)/2] })},
-			{"a module that is missing", "no_such", s.RelupWith(func(r string) string {
+			{"truncated", "ends too early", 3, good[:len(good)*2/3]},
+			{"no tarball", "not a tarball", 3, []byte("this is no package at all, it is only some text\n")},
+			{"another release", "a release of other, and this volume is of demo", 3, otherName},
+			{"no relup", "no relup leads there", 5, noRelup},
+			{"a relup from another version", "no relup leads there", 5, s.RelupWith(func(r string) string { return strings.ReplaceAll(r, `"1.0.0"`, `"0.9.0"`) })},
+			{"a relup that cannot be read", "relup", 3, s.RelupWith(func(r string) string { return r[:len(r)/2] })},
+			{"a module that is missing", "no_such", 3, s.RelupWith(func(r string) string {
 				return strings.Replace(r, "{load_object_code,", "{load_object_code,{demo,\"1.1.0\",[no_such]}},{load_object_code,", 1)
 			})},
-			{"already installed", "is what runs", s.Package(images.Seed)},
+			{"already installed", "is what runs", 3, s.Package(images.Seed)},
 		} {
 			a := s.Upgrade(c.pkg)
-			status := 3
-			if c.says == noRelup {
-				status = 5
-			}
-			if a.Status != status || !strings.Contains(a.Stderr, c.says) || !strings.Contains(a.Stderr, "demo 1.0.0 still runs, nothing was changed") {
+			if a.Status != c.status || !strings.Contains(a.Stderr, c.says) || !strings.Contains(a.Stderr, "demo 1.0.0 still runs, nothing was changed") {
 				t.Errorf("%s: exit status %d\n%s", c.about, a.Status, a.Stderr)
 			}
 			if diff := cmp.Diff(before, disk(s)); diff != "" {

@@ -233,8 +233,8 @@ func (v *Volume) Want() error {
 }
 
 // Abort ends an operation that is not committed; a failure is recorded for its target, which is in quarantine then where the failure
-// names its package, or one before it did. A relup that was placed for it is taken away
-// before: no operation may use it for which nobody has allowed that.
+// names its package, or one before it did. A relup that was placed for it is taken away before: no operation may use it for which
+// nobody has allowed that.
 func (v *Volume) Abort(failed *Failure) error {
 	if err := v.takeRelupAway(); err != nil {
 		return err

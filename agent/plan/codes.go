@@ -8,7 +8,7 @@ type Code string
 // The codes of reasons that the plan finds itself, in the engine's words.
 const (
 	NeedsRestart        Code = api.CodeNeedsRestart
-	NoRelup             Code = "no-relup"
+	NoRelup             Code = api.CodeNoRelup
 	CodeDrift           Code = "code-drift"
 	RecordDrift         Code = api.CodeRecordDrift
 	Busy                Code = "busy-processes"

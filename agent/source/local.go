@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -93,13 +94,16 @@ func packagesIn(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		for _, suffix := range suffixes {
-			if !e.IsDir() && strings.HasSuffix(e.Name(), suffix) {
-				names = append(names, e.Name())
-			}
+		if !e.IsDir() && NamesPackage(e.Name()) {
+			names = append(names, e.Name())
 		}
 	}
 	return names, nil
+}
+
+// NamesPackage says whether a file of this name is called as packages are.
+func NamesPackage(name string) bool {
+	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
 }
 
 // ofRelease are the packages NAME-VSN, as every tool names them.

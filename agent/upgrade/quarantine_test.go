@@ -38,7 +38,7 @@ func TestWhatNobodyCommitsIsNotGivenUp(t *testing.T) {
 	})
 }
 
-// TestWhatFailedMayBeTriedAgain by whoever asks for it, and is no part of a way meanwhile.
+// TestWhatFailedMayBeTriedAgain by whoever asks for it, and when it goes well it is no failure any more.
 func TestWhatFailedMayBeTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, "installed.drift:some", demo("1.0.0", ""))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"theseus/agent/api"
+	"theseus/agent/source"
 )
 
 // holdFlags let the new release wait for agent commit.
@@ -122,14 +123,20 @@ the release on probation. Agent rollback ends it the other way, agent status sho
 // namesRelease says whether what stands for a package is the version of a release on the volume, as users of relx
 // write it. A file comes first, and what is called as one needs nobody who knows the releases.
 func (c *cli) namesRelease(ctx context.Context, name string) (bool, error) {
-	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) || strings.ContainsRune(name, '/') {
+	if !mayBeVersion(name) {
 		return false, nil
 	}
 	releases, err := c.client().Releases(ctx)
-	if strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") {
+	if source.NamesPackage(name) {
 		err = nil
 	}
 	return slices.ContainsFunc(releases, func(r api.Release) bool { return r.Version == name }), err
+}
+
+// mayBeVersion is false of what is a file, or a path.
+func mayBeVersion(given string) bool {
+	_, err := os.Stat(given)
+	return errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(given, '/')
 }
 
 const holdHelp = `With --no-commit the new release runs on probation until agent commit makes it permanent or agent rollback takes it

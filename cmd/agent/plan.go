@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -131,7 +129,7 @@ func (c *cli) whom(ctx context.Context, flags planFlags, config agent.Config) (*
 
 // isVersion says whether what stands for a package is the version of a release on the volume. A file comes first.
 func isVersion(root, given string) bool {
-	if _, err := os.Stat(given); !errors.Is(err, fs.ErrNotExist) || strings.ContainsRune(given, '/') {
+	if !mayBeVersion(given) {
 		return false
 	}
 	v, err := volume.Look(root)

@@ -102,12 +102,7 @@ func TestAnUploadThatStallsDoesNotDelayTheStop(t *testing.T) {
 		go s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "upgrade", "-"}, Stdin: reader})
 		_, err := writer.Write(s.Package(images.Second)[:1000])
 		s.Must(err)
-		s.Must(s.Await(t.Context(), "the upgrade", ship.Patience, func(context.Context) error {
-			if s.Status().Upgrade == nil {
-				return errNotYet
-			}
-			return nil
-		}))
+		s.AwaitUpgrade("requested")
 		endsWith(s, "TERM", 0, kill(s, "TERM"))
 	})
 }

@@ -112,9 +112,9 @@ func TestANodeWithALongStopHasTheTimeThatItIsGiven(t *testing.T) {
 	})
 }
 
-// leaving are two port programs that outlive their node: one cleans up, one does not listen.
+// leaving are two port programs that outlive their node: one takes a moment to clean up, one does not listen.
 const leaving = `Port = fun(Script) -> open_port({spawn_executable, "/bin/sh"}, [nouse_stdio, {args, ["-c", Script]}]) end,
-	Port("trap 'touch /var/lib/release/cleaned; exit' TERM; while :; do sleep 0.1; done"),
+	Port("trap 'sleep 0.2; touch /var/lib/release/cleaned; exit' TERM; while :; do sleep 0.1; done"),
 	Port("trap '' TERM HUP; while :; do sleep 0.1; done").`
 
 func TestWhatTheNodeLeavesHasTimeToCleanUpAndTheStatusIsTheNodes(t *testing.T) {
