@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -188,27 +189,32 @@ func TestACallIsWhatRpcCallMakesOfIt(t *testing.T) {
 	}
 }
 
-// sessions counts the processes that wait for a message in what is evaluated.
-func sessions(t *testing.T, n *rpc.Node) int {
+// receiving are the processes that wait for a message in what is evaluated: what starts sessions, and each session.
+const receiving = "[P || P <- processes(), process_info(P, current_function) =:= {current_function, {prim_eval, 'receive', 2}}]"
+
+// waitForSessions waits until there are so many, beside what starts them.
+func waitForSessions(t *testing.T, n *rpc.Node, count int) {
 	t.Helper()
-	found, err := eval(t, n, "length([P || P <- processes(), process_info(P, current_function) =:= {current_function, {prim_eval, 'receive', 2}}])")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(found.(int64))
+	waitFor(t, fmt.Sprintf("%d sessions", count), func() bool {
+		found, err := eval(t, n, "length("+receiving+")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found == term.Term(int64(1+count))
+	})
 }
 
 func TestAnEvaluationEndsWhenNobodyWaitsForItAndACallGoesOn(t *testing.T) {
 	n := startErlang(t).connect(t)
 	evaluate(t, n, rpc.ErlangJob("ok"), rpc.Line)
-	before := sessions(t, n)
+	waitForSessions(t, n, 0)
 	for _, c := range []struct {
 		job   rpc.Job
 		stays bool
 	}{
-		{rpc.ErlangJob("process_flag(trap_exit, true), timer:sleep(60000)"), false},
+		{rpc.ErlangJob("process_flag(trap_exit, true), timer:sleep(600000)"), false},
 		{rpc.ErlangJob(`F = fun F() -> io:format("again~n"), F() end, F()`), false},
-		{rpc.CallJob("timer", "sleep", int64(20000)), true},
+		{rpc.CallJob("timer", "sleep", int64(600_000)), true},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		_, err := n.Do(ctx, c.job, func([]byte) error { return nil })
@@ -216,33 +222,29 @@ func TestAnEvaluationEndsWhenNobodyWaitsForItAndACallGoesOn(t *testing.T) {
 		if !errors.Is(err, rpc.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		waitFor(t, "the session to end", func() bool { return sessions(t, n) == before })
-		if sleeping(t, n) != c.stays {
-			t.Errorf("it sleeps: %v", !c.stays)
-		}
+		waitForSessions(t, n, 0)
+		waitFor(t, fmt.Sprintf("it to sleep: %v", c.stays), func() bool { return sleeping(t, n) == c.stays })
 	}
 	if _, err := n.Do(t.Context(), rpc.ErlangJob(`io:format("x"), timer:sleep(infinity)`), func([]byte) error { return io.ErrClosedPipe }); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v", err)
 	}
-	waitFor(t, "the session to end", func() bool { return sessions(t, n) == before })
+	waitForSessions(t, n, 0)
 }
 
 func TestASessionEndsWithTheConnection(t *testing.T) {
 	e := startErlang(t)
-	n, other := e.connect(t), (*rpc.Node)(nil)
-	before := sessions(t, n)
-	v, err := n.Do(t.Context(), rpc.ErlangJob("lists:seq(1, 1000)"), nil)
-	if err != nil || v == nil {
+	n := e.connect(t)
+	if v, err := n.Do(t.Context(), rpc.ErlangJob("lists:seq(1, 100000)"), nil); err != nil || v == nil {
 		t.Fatal(err)
 	}
+	waitForSessions(t, n, 1) // it keeps what has not been read
 	n.Close()
-	other = e.connect(t)
-	waitFor(t, "the session to end", func() bool { return sessions(t, other) <= before })
+	waitForSessions(t, e.connect(t), -1) // what starts them has ended, too
 }
 
 func TestAnEvaluationMayEndWhatStartsThem(t *testing.T) {
 	n := startErlang(t).connect(t)
-	kill := "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {prim_eval, 'receive', 2}}]"
+	kill := "(fun Kill() -> case " + receiving + " of [_, _] = Both -> [exit(P, kill) || P <- Both]; _ -> Kill() end end)()"
 	_, _, err := evaluate(t, n, rpc.ErlangJob(kill), rpc.Line)
 	if !errors.Is(err, rpc.ErrUnknownOutcome) {
 		t.Errorf("got %v", err)
