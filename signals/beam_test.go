@@ -225,9 +225,10 @@ func TestKillEndsAllOfAMarkAtOnce(t *testing.T) {
 			t.Errorf("%v, want %v", got, want)
 		}
 	}
-	if left := children(); len(left) != 1 || left[0] != other.Pid() {
-		t.Errorf("left are %v, and not just %d", left, other.Pid())
-	}
+	eventually(t, "only the other one is left", func() bool {
+		left := children()
+		return len(left) == 1 && left[0] == other.Pid()
+	})
 }
 
 // So it is with docker exec and with other containers of the namespace: their processes come from elsewhere,
