@@ -134,10 +134,10 @@ func TestNoProcessIsSignalledForTheSakeOfItsPid(t *testing.T) {
 		return
 	}
 	i, _ := running(t)
-	dead := start(t, i, "exit 0")
-	dead.Exit()
-	var next *Process
-	for range 100 { // some other process may take it first
+	var dead, next *Process
+	for range 100 { // a thread of this process may take it first, and keep it
+		dead = start(t, i, "exit 0")
+		dead.Exit()
 		if os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(dead.Pid()-1)), 0) != nil {
 			missing(t, "a kernel that lets the next pid be chosen (ns_last_pid)")
 		}
