@@ -19,6 +19,7 @@ func TestWhatAnAgentBeforeHasLeftInADirectoryIsKilled(t *testing.T) {
 	}
 	node := begin(dir, "A=1", "MARKER=x", "B=2")
 	others := []*exec.Cmd{begin(elsewhere, "MARKER=x"), begin(dir, "NO_MARKER=x"), begin(dir)}
+	eventually(t, "the node shows its environment", func() bool { marked, _ := hasEnv(node.Process.Pid, "MARKER=x"); return marked })
 	ended := EndAbandoned(t.Context(), "MARKER", dir)
 	if want := []int{node.Process.Pid}; !slices.Equal(ended, want) {
 		t.Errorf("ended are %v, want %v", ended, want)
