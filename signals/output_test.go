@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -31,20 +32,19 @@ func TestOutputIsWhatACommandPrintsAndHowItEnds(t *testing.T) {
 		exit Exit
 		err  error
 	}{
-		"echo well":                        {"well\n", Exit{}, nil},
-		"exit 3":                           {"", Exit{Code: 3}, nil},
-		"echo oops; kill -9 $$":            {"oops\n", Exit{Signal: 9}, nil},
-		"echo before; exec >&-; exit 4":    {"before\n", Exit{Code: 4}, nil},
-		"echo mine; sleep 1000 & exit 5":   {"mine\n", Exit{Code: 5}, nil},
-		"exec >&-; sleep 1000":             {"", Exit{Signal: 9}, context.DeadlineExceeded},
-		"trap '' TERM; echo a; sleep 1000": {"a\n", Exit{Signal: 9}, context.DeadlineExceeded},
-		"setsid sleep 1000 & sleep 1000":   {"", Exit{Signal: 9}, context.DeadlineExceeded},
-		"yes":                              {strings.Repeat("y\n", 500), Exit{Signal: 9}, ErrTooMuch},
-		"yes & sleep 1000":                 {strings.Repeat("y\n", 500), Exit{Signal: 9}, ErrTooMuch},
+		"echo well":                      {"well\n", Exit{}, nil},
+		"exit 3":                         {"", Exit{Code: 3}, nil},
+		"echo oops; kill -9 $$":          {"oops\n", Exit{Signal: 9}, nil},
+		"echo before; exec >&-; exit 4":  {"before\n", Exit{Code: 4}, nil},
+		"echo mine; sleep 1000 & exit 5": {"mine\n", Exit{Code: 5}, nil},
+		"exec >&-; sleep 1000":           {"", Exit{Signal: 9}, context.DeadlineExceeded},
+		"setsid sleep 1000 & sleep 1000": {"", Exit{Signal: 9}, context.DeadlineExceeded},
+		"yes":                            {strings.Repeat("y\n", 500), Exit{Signal: 9}, ErrTooMuch},
+		"yes & sleep 1000":               {strings.Repeat("y\n", 500), Exit{Signal: 9}, ErrTooMuch},
 	} {
 		limit := patience
 		if errors.Is(want.err, context.DeadlineExceeded) {
-			limit = 2 * time.Second // in which even a slow machine gets as far as it should
+			limit = 2 * time.Second // however far it has got
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		text, exit, err := i.Output(ctx, shell(script), 1000)
@@ -61,6 +61,32 @@ func TestOutputIsWhatACommandPrintsAndHowItEnds(t *testing.T) {
 	if _, _, err := i.Output(t.Context(), Command{Path: "/no/such"}, 1000); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestWhatWasPrintedBeforeTheEndIsThere: a command that ignores TERM is ended as soon as it has printed something.
+func TestWhatWasPrintedBeforeTheEndIsThere(t *testing.T) {
+	if !asPID1(t) {
+		return
+	}
+	i, _ := running(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ends := &ending{end: cancel}
+	exit, err := i.Stream(ctx, shell("trap '' TERM; echo a; sleep 1000"), ends)
+	if want := (Exit{Signal: 9}); ends.text.String() != "a\n" || exit != want || !errors.Is(err, context.Canceled) {
+		t.Errorf("printed %q, %v, %v", ends.text.String(), exit, err)
+	}
+	eventually(t, "no process is left", func() bool { return len(children()) == 0 })
+}
+
+// ending ends a command that has printed something.
+type ending struct {
+	text bytes.Buffer
+	end  func()
+}
+
+func (e *ending) Write(text []byte) (int, error) {
+	defer e.end()
+	return e.text.Write(text)
 }
 
 // TestOutputDoesNotWaitForWhoHasEscaped: it has left the session and the environment that it would be found by.
