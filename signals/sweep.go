@@ -23,12 +23,14 @@ const (
 // their cleanup, and is not told. epmd is spared: it serves the next node too. So are processes of `docker
 // exec`, which descend from nobody here, and those that another container of the same PID namespace started.
 // Sweep returns the number of processes it signalled.
-func (i *Init) Sweep(ctx context.Context, marker string) int {
+func (i *Init) Sweep(ctx context.Context, marker string) int { return i.sweep(ctx, marker, sweepGrace) }
+
+func (i *Init) sweep(ctx context.Context, marker string, grace time.Duration) int {
 	s := newSweeping(marker)
 	for _, pid := range processes() {
 		s.there[pid] = true
 	}
-	term, cancel := context.WithTimeout(ctx, sweepGrace)
+	term, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if s.end(term, unix.SIGTERM) {
 		return len(s.told)
