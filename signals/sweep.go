@@ -14,6 +14,7 @@ const (
 	sweepKill  = 2 * time.Second        // after KILL, until the process is given up as stuck in the kernel
 	sweepDoubt = 500 * time.Millisecond // for a descendant to show what it was started with
 	sweepPoll  = 10 * time.Millisecond
+	sweepLooks = 20 // at least, before a process is given up: a machine that stands still has used up the time in one
 )
 
 // Sweep ends what a dead node left running: every port program is a session of its own (erts:
@@ -32,7 +33,7 @@ func (i *Init) sweep(ctx context.Context, marker string, grace time.Duration) in
 	}
 	term, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if s.end(term, unix.SIGTERM) {
+	if s.end(term, unix.SIGTERM, 1) {
 		return len(s.told)
 	}
 	if !s.kill(ctx) {
@@ -65,17 +66,18 @@ func newSweeping(marker string) sweeping {
 func (s sweeping) kill(ctx context.Context) bool {
 	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepKill)
 	defer cancel()
-	return s.end(kill, unix.SIGKILL)
+	return s.end(kill, unix.SIGKILL, sweepLooks)
 }
 
-// end signals each leftover once, and says whether all were gone before ctx was done. KILL is for those that
-// appear meanwhile, too.
-func (s sweeping) end(ctx context.Context, sig syscall.Signal) bool {
+// end signals each leftover once, and says whether all were gone before ctx was done, or in so many looks. KILL is
+// for those that appear meanwhile, too.
+func (s sweeping) end(ctx context.Context, sig syscall.Signal, least int) bool {
 	poll := time.NewTicker(sweepPoll)
 	defer poll.Stop()
-	for doubt := time.Now().Add(sweepDoubt); ; {
+	doubt := time.Now().Add(sweepDoubt)
+	for look := 1; ; look++ {
 		left, sure := leftovers(s.marker, s.spared)
-		if len(left) == 0 && (sure || time.Now().After(doubt)) {
+		if len(left) == 0 && (sure || look >= sweepLooks && time.Now().After(doubt)) {
 			return true
 		}
 		for _, pid := range left {
@@ -84,11 +86,10 @@ func (s sweeping) end(ctx context.Context, sig syscall.Signal) bool {
 				s.told[pid] = sig
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if look >= least && ctx.Err() != nil {
 			return false
-		case <-poll.C:
 		}
+		<-poll.C
 	}
 }
 
