@@ -281,11 +281,21 @@ func (v *verifier) start(t *testing.T, env []string) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-again.C {
-		if status, _ := v.run(t, env, "health"); status == 0 {
+		if status, _ := v.run(t, env, "health"); status == 0 && v.proven(t) {
 			return
 		}
 	}
 	t.Fatal("the node is not up")
+}
+
+// proven says that the agent has written what it writes when the boot has gone well for a while: nothing more comes by itself.
+func (v *verifier) proven(t *testing.T) bool {
+	t.Helper()
+	state, err := os.ReadFile(filepath.Join(v.dir, "volume/.agent/state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !bytes.Contains(state, []byte(`"unproven"`))
 }
 
 // run is one command; what it says comes on either stream.
