@@ -125,6 +125,13 @@ func (s *service) forget() {
 	clear(s.sessions)
 }
 
+// states counts the clients that have one.
+func (s *service) states() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.counts) + len(s.sessions)
+}
+
 func (s *service) answerWith(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
