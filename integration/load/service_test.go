@@ -118,6 +118,13 @@ func (s *service) dropSessions() {
 	}
 }
 
+// counters are how many it has.
+func (s *service) counters() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.counts) + len(s.sessions)
+}
+
 func (s *service) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
