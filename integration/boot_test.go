@@ -205,6 +205,7 @@ func TestAnImageWithAnOlderReleaseBootsItUnlessThePolicySaysOtherwise(t *testing
 func TestAVolumeOfANewerAgentIsLeftAlone(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set)
+		hasRunWell(s)
 		var file struct{ State json.RawMessage }
 		const path = "/var/lib/release/.agent/state.json"
 		text, err := s.Output(t.Context(), "cat", path)

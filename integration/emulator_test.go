@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"theseus/integration/docker"
 	"theseus/integration/images"
 	"theseus/integration/repack"
 	"theseus/integration/ship"
@@ -104,7 +105,7 @@ func TestAContainerThatDiesInATrialBootsTheOldRelease(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set)
 		good := s.RelupWith(restarting)
-		go s.Agent(bytes.NewReader(good), "upgrade", "--restart", "--settle", "1h", "-")
+		go s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "upgrade", "--restart", "--settle", "1h", "-"}, Stdin: bytes.NewReader(good)})
 		s.AwaitEvent("node.restarted")
 		s.Must(s.Kill(t.Context(), "KILL"))
 		_, err := s.Wait(t.Context())

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -22,36 +23,36 @@ import (
 )
 
 const gatesOfStory = `
-settle = "15s"
+settle = "2m"
 
 [gates.memory]
 memory = {most = "64M"}
 interval = "500ms"
-timeout = "20s"
+timeout = "2m"
 
 [gates.crashes]
 crashes = {most = 0}
 interval = "500ms"
-timeout = "20s"
+timeout = "2m"
 
 [gates.restarts]
 restarts = {most = 1}
 interval = "500ms"
-timeout = "20s"
+timeout = "2m"
 
 [gates.mailbox]
 mailbox = {most = 1000}
 interval = "500ms"
-timeout = "20s"
+timeout = "2m"
 
 [gates.errors]
 logs = {level = "error", most = 10, within = "30s"}
 interval = "500ms"
-timeout = "20s"
+timeout = "2m"
 
 [gates.serves]
 http = {url = "http://127.0.0.1:8080/version", body = '^1\.[0-9]'}
-timeout = "20s"
+timeout = "2m"
 `
 
 // illnesses are what befalls a healthy new version some seconds after its installation, by the gate that finds it.
@@ -142,7 +143,7 @@ func TestAVersionThatFallsIllIsTakenBackInService(t *testing.T) {
 			s.Serves(images.Seed)
 		}
 		clients.Mark("healthy")
-		s.Ends(s.Upgrade(s.Package(images.Second)), 0)
+		s.Ends(s.Upgrade(s.Package(images.Second), "--settle", "15s"), 0)
 		s.Serves(images.Second)
 		if report := clients.Stop(); !report.Lossless() || report.Sessions.StateKept != 1000 || report.HTTP.Kept != 200 {
 			t.Errorf("the clients lost something: %+v", report)
@@ -170,23 +171,28 @@ func TestAGateOfEachMomentHasItsSay(t *testing.T) {
 plugin = {path = "/usr/lib/agent/maintenance", sha256 = "%x", config = {file = "/run/maintenance"}}
 when = ["before", "settle"]
 retries = 0
+timeout = "2m"
 
 [gates.old]
 http = {url = "http://127.0.0.1:8080/version", body = '^1\.0'}
 when = ["after"]
 retries = 0
+timeout = "2m"
 
 [gates.responds]
 rpc = {call = "erlang:is_alive"}
+timeout = "2m"
+
 [gates.shell]
 exec = {command = ["/bin/sh", "-c", "test $GATE_TO != 1.2.0"]}
+timeout = "2m"
 `, sha256.Sum256(text))
 		s := ship.Launch(t, set, append(withGates(t, gates), "-v", filepath.Join(bin, "agent-plugin")+":/usr/local/bin/agent-plugin:ro",
 			"-v", filepath.Join(bin, "maintenance")+":/usr/lib/agent/maintenance:ro")...)
 		table := s.Ends(s.Agent(nil, "gate", "check"), 0).Stdout
 		t.Log("\n" + table)
 		s.Has(table, "maintenance", "plugin", "before,settle", "passes")
-		s.Has(s.Ends(s.Agent(nil, "plugin", "check", "/usr/lib/agent/maintenance", "--config", "file=/etc/passwd"), 1).Stdout,
+		s.Has(s.Ends(s.Agent(nil, "plugin", "check", "/usr/lib/agent/maintenance", "--timeout", "2m", "--config", "file=/etc/passwd"), 1).Stdout,
 			fmt.Sprintf("sha256 = %q", hex.EncodeToString(sumOf(text))), "/etc/passwd is there: no upgrade")
 
 		node := s.Status().Node
@@ -199,11 +205,13 @@ exec = {command = ["/bin/sh", "-c", "test $GATE_TO != 1.2.0"]}
 		if after := s.Status().Node; after.PID != node.PID {
 			t.Errorf("the node was restarted: %+v, %+v", node, after)
 		}
-		left, err := s.Output(t.Context(), "sh", "-c", "ls /run/agent; cat /proc/[0-9]*/comm || true")
-		s.Must(err)
-		if strings.Contains(left, "plugin") || strings.Contains(left, "maintenance") {
-			t.Errorf("left is\n%s", left)
-		}
+		s.Must(s.Await(t.Context(), "nothing of a plugin", ship.Patience, func(ctx context.Context) error {
+			left, err := s.Output(ctx, "sh", "-c", "ls /run/agent; cat /proc/[0-9]*/comm || true")
+			if strings.Contains(left, "plugin") || strings.Contains(left, "maintenance") {
+				err = fmt.Errorf("left is\n%s", left)
+			}
+			return err
+		}))
 
 		// What its gate has taken back is in quarantine, also for an image that brings it.
 		s.Has(s.Agent(bytes.NewReader(s.Package(images.Second)), "plan", "-").Stdout, "given-up: 1.1.0 is in quarantine: gate old: its answer does not match")

@@ -55,12 +55,15 @@ func goesOn(s *ship.Ship, second []byte) {
 	}
 }
 
+// unhurried is for a node that has to shake hands with another one. Its own patience is seven seconds.
+const unhurried = "-kernel net_setuptime 120\n"
+
 // pings is what another node, on the ship's own network, says of the ship's.
 func pings(s *ship.Ship, name, node string, options, flags []string) string {
 	s.T.Helper()
 	peer, err := s.Session.Start(s.T.Context(), docker.Spec{
 		Image: "erlang:" + s.Set.OTP + "-slim", Name: name, Options: append(options, "--network", "container:"+s.ID),
-		Command: append([]string{"erl", "-noinput", "-sname", name, "-setcookie", "oatmeal", "-eval", "io:put_chars(atom_to_list(net_adm:ping('" + node + "'))), halt()."}, flags...),
+		Command: append([]string{"erl", "-noinput", "-sname", name, "-setcookie", "oatmeal", "-kernel", "net_setuptime", "120", "-eval", "io:put_chars(atom_to_list(net_adm:ping('" + node + "'))), halt()."}, flags...),
 	})
 	s.Must(err)
 	_, err = peer.Wait(s.T.Context())
@@ -73,7 +76,7 @@ var restarts = []string{"--hostname", "deck.example.org", "-e", "AGENT_RESTART=o
 func TestANodeThatClustersThroughEpmdIsFoundThereByTheAgentToo(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Build(t, set, append(docker.Hardened(), restarts...)...)
-		vmArgs := map[string]string{"vm.args": "-sname demo\n-setcookie oatmeal\n-start_epmd true\n-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109\n"}
+		vmArgs := map[string]string{"vm.args": "-sname demo\n-setcookie oatmeal\n-start_epmd true\n-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109\n" + unhurried}
 		s.Replace(s.ImageOf("epmd", configured(s, images.Seed, vmArgs)))
 		s.Serves(images.Seed)
 		if got := s.RPC("erl_epmd", "names"); got != `{ok,[{"demo",9100}]}` {
@@ -114,7 +117,7 @@ func TestANodeThatSpeaksTLSIsReachedInTLS(t *testing.T) {
 			"for app in asn1 crypto public_key ssl; do echo /usr/lib/erlang/lib/$app-*/ebin; done")
 		s.Must(err)
 		inTLS := []string{"-proto_dist", "inet_tls", "-ssl_dist_optfile", "/certs/dist.config"}
-		vmArgs := map[string]string{"vm.args": "-sname demo\n-setcookie oatmeal\n-mode interactive\n-pa " + strings.Join(strings.Fields(ssl), " ") + "\n" + strings.Join(inTLS, " ") + "\n"}
+		vmArgs := map[string]string{"vm.args": "-sname demo\n-setcookie oatmeal\n-mode interactive\n-pa " + strings.Join(strings.Fields(ssl), " ") + "\n" + strings.Join(inTLS, " ") + "\n" + unhurried}
 		s.Replace(s.ImageOf("tls", configured(s, images.Seed, vmArgs)))
 		s.Serves(images.Seed)
 		if got := s.RPC("init", "get_argument", "[proto_dist]"); got != `{ok,[["inet_tls"]]}` {

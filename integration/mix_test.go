@@ -232,7 +232,7 @@ func TestMixCommandsReachTheNode(t *testing.T) {
 				m.Ends(m.command(m.second(), "agent", "upgrade", "-"), 0)
 			}
 		}
-		m.launcher("stop")
+		m.EndsIt(m.command(nil, "/var/lib/release/bin/mixdemo", "stop"))
 		if status, err := m.Wait(context.WithoutCancel(t.Context())); status != 0 || err != nil {
 			t.Errorf("the container ended with %d, %v", status, err)
 		}

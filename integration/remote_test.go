@@ -65,8 +65,8 @@ func TestAShellOfTheNodeIsLeftAndTheNodeRunsOn(t *testing.T) {
 			v.Types("node(self()).\r")
 			v.Shows("'demo@127.0.0.1'")
 			v.Shows("5> ")
-			v.Types("timer:sleep(infinity).\r")
-			v.Shows("infinity).\r\n")
+			v.Types("io:put_chars(\"sle\" \"eps\"), timer:sleep(infinity).\r")
+			v.Shows("sleeps") // what is typed shows before it is evaluated
 			v.Types(terminal.CtrlC)
 			v.Shows("killed")
 			v.Shows("6> ")
@@ -84,17 +84,33 @@ func TestAShellOfTheNodeIsLeftAndTheNodeRunsOn(t *testing.T) {
 			}
 		}
 		noShellIsLeft(s)
-		if hidden := s.RPC("erlang", "nodes", "[hidden]"); strings.Contains(hidden, "remote-") {
-			t.Errorf("the node is still connected to %s", hidden)
-		}
+		s.Must(s.Await(t.Context(), "the node without them", ship.Patience, func(context.Context) error {
+			if hidden := s.RPC("erlang", "nodes", "[hidden]"); strings.Contains(hidden, "remote-") {
+				return fmt.Errorf("it is still connected to %s", hidden)
+			}
+			return nil
+		}))
 	})
 }
 
-// noShellIsLeft looks for homes of shells, and for their processes.
+// noShellIsLeft waits until no home of a shell is left, and no process.
 func noShellIsLeft(s *ship.Ship) {
 	s.T.Helper()
+	showsNothing(s, "ls -d /dev/shm/agent-remote-* /tmp/agent-remote-* 2>/dev/null; "+running)
+}
+
+// noShellRuns waits for the end of their processes. An agent that is killed leaves a home.
+func noShellRuns(s *ship.Ship) {
+	s.T.Helper()
+	showsNothing(s, running)
+}
+
+const running = `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline | grep -e ' -[r]emsh ' -e '^agent remote $'; done; true`
+
+func showsNothing(s *ship.Ship, script string) {
+	s.T.Helper()
 	s.Must(s.Await(s.T.Context(), "nothing of a shell", ship.Patience, func(ctx context.Context) error {
-		left, err := s.Output(ctx, "sh", "-c", `ls -d /dev/shm/agent-remote-* /tmp/agent-remote-* 2>/dev/null; for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline | grep -e ' -[r]emsh '; done; true`)
+		left, err := s.Output(ctx, "sh", "-c", script)
 		if err == nil && left != "" {
 			err = fmt.Errorf("there is %s", left)
 		}
@@ -108,31 +124,32 @@ func TestAShellThatLosesItsTerminalIsNotTheEndOfTheNode(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, docker.Hardened()...)
 		node := s.Status().Node
-		for about, end := range map[string]string{
-			"the agent is killed":    `kill -9 $(agents)`,
-			"the agent is told":      `kill -TERM $(agents)`,
-			"the agent is hung up":   `kill -HUP $(agents)`,
-			"the shell is hung up":   `kill -HUP $(shells)`,
-			"the shell is killed":    `kill -9 $(shells)`,
-			"the shell is told":      `kill -TERM $(shells)`,
-			"the terminal is closed": "",
+		for _, c := range []struct{ about, end string }{
+			{"the agent is killed", `kill -9 $(agents)`},
+			{"the agent is told", `kill -TERM $(agents)`},
+			{"the agent is hung up", `kill -HUP $(agents)`},
+			{"the shell is hung up", `kill -HUP $(shells)`},
+			{"the shell is killed", `kill -9 $(shells)`},
+			{"the shell is told", `kill -TERM $(shells)`},
+			{"the terminal is closed", ""},
 		} {
+			noShellRuns(s) // the one before, which must not end while the next is looked for
 			v := visit(s)
 			v.Types("1 + 1.\r")
 			v.Shows("\n2\r\n")
-			if end == "" {
+			if c.end == "" {
 				_ = v.cmd.Process.Signal(unix.SIGKILL)
 			} else {
 				_, err := s.Output(t.Context(), "sh", "-c", `
 agents() { for p in /proc/[0-9]*; do [ "$(tr '\0' ' ' <$p/cmdline)" = "agent remote " ] && echo ${p#/proc/}; done; }
 shells() { for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline | grep -qe ' -[r]emsh ' && echo ${p#/proc/}; done; }
-`+end)
+`+c.end)
 				s.Must(err)
 			}
 			_ = v.cmd.Wait()
 			s.Serves(images.Seed)
 			if now := s.Status().Node; now.PID != node.PID {
-				t.Errorf("%s: the node was restarted", about)
+				t.Errorf("%s: the node was restarted", c.about)
 			}
 		}
 	})
@@ -168,7 +185,7 @@ func TestALargeResultGoesThroughPID1(t *testing.T) {
 		var samples []ship.Sample
 		for range 6 {
 			var out counter
-			status, err := s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "rpc", "--timeout", "1m", "binary", "copy", `[<<"x">>, 104857600]`}, Stdout: &out})
+			status, err := s.Exec(t.Context(), docker.Exec{Args: []string{"agent", "rpc", "--timeout", "5m", "binary", "copy", `[<<"x">>, 104857600]`}, Stdout: &out})
 			s.Must(err)
 			if want := len(`<<"`) + 100<<20 + len("\">>\n"); status != 0 || int(out) != want {
 				t.Fatalf("exit status %d, %d bytes and not %d", status, int(out), want)

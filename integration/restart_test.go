@@ -163,7 +163,7 @@ func TestTheContainerEndsWithTheNode(t *testing.T) {
 			status int
 		}{
 			{"docker stop", func(s *ship.Ship) { s.Must(s.Stop(t.Context(), ship.Grace)) }, 0},
-			{"agent stop", func(s *ship.Ship) { s.Ends(s.Agent(nil, "stop"), 0) }, 0},
+			{"agent stop", func(s *ship.Ship) { s.EndsIt(s.Agent(nil, "stop")) }, 0},
 			{"INT", func(s *ship.Ship) { s.Must(s.Kill(t.Context(), "INT")) }, 0},
 			{"halt(7) in the node", func(s *ship.Ship) { s.Agent(nil, "rpc", "erlang", "halt", "[7]") }, 7},
 			{"kill -9 of the node", func(s *ship.Ship) { s.KillNode() }, 137},

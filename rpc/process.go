@@ -144,8 +144,17 @@ func (n *Node) silent(ctx context.Context, suspects []Process, timeout time.Dura
 	return silent, errors.Join(errs...)
 }
 
-// isSilent is true for a process that lives and lets the call time out (sys:statistics/3).
-func (n *Node) isSilent(ctx context.Context, p Process, timeout time.Duration) (bool, error) {
+// isSilent is true for a process that lives and lets two calls time out: where the whole node was held up, the first one has
+// timed out before its process could answer.
+func (n *Node) isSilent(ctx context.Context, p Process, timeout time.Duration) (silent bool, err error) {
+	if silent, err = n.timesOut(ctx, p, timeout); silent && err == nil {
+		silent, err = n.timesOut(ctx, p, timeout)
+	}
+	return silent, err
+}
+
+// timesOut asks once (sys:statistics/3).
+func (n *Node) timesOut(ctx context.Context, p Process, timeout time.Duration) (bool, error) {
 	_, err := n.Call(ctx, "sys", "statistics", p.Pid, term.Atom("get"), timeout.Milliseconds())
 	var failed *BadRPCError
 	if !errors.As(err, &failed) {

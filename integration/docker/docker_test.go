@@ -37,7 +37,7 @@ func openSession(t *testing.T) *Session {
 
 func TestExecPassesInputOutputAndStatus(t *testing.T) {
 	s := openSession(t)
-	c, err := s.Start(t.Context(), Spec{Image: shellImage(t), Name: "exec", Command: []string{"sleep", "60"}})
+	c, err := s.Start(t.Context(), Spec{Image: shellImage(t), Name: "exec", Command: []string{"sleep", "infinity"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestAwaitShowsTheLogsOfAContainerThatEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Await(t.Context(), "a healthy service", 20*time.Second, func(ctx context.Context) error {
+	err = c.Await(t.Context(), "a healthy service", 5*time.Minute, func(ctx context.Context) error {
 		_, err := c.Output(ctx, "true")
 		if err == nil {
 			err = context.DeadlineExceeded

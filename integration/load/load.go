@@ -26,7 +26,7 @@ type Config struct {
 	Sessions    int           // default 1000
 	HTTPRate    float64       // requests per second of each HTTP client, default 4
 	SessionRate float64       // lines per second of each session, default 1
-	Timeout     time.Duration // after which a reply counts as lost and its connection is given up, default 20 s
+	Timeout     time.Duration // after which a reply counts as lost and its connection is given up, default a minute
 }
 
 func (c Config) withDefaults() Config {
@@ -34,7 +34,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Sessions, 1000)
 	setDefault(&c.HTTPRate, 4)
 	setDefault(&c.SessionRate, 1)
-	setDefault(&c.Timeout, 20*time.Second)
+	setDefault(&c.Timeout, time.Minute)
 	return c
 }
 

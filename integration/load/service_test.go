@@ -118,18 +118,18 @@ func (s *service) dropSessions() {
 	}
 }
 
+// counters are how many it has.
+func (s *service) counters() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.counts) + len(s.sessions)
+}
+
 func (s *service) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.counts)
 	clear(s.sessions)
-}
-
-// states counts the clients that have one.
-func (s *service) states() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.counts) + len(s.sessions)
 }
 
 func (s *service) answerWith(status int) {

@@ -77,7 +77,7 @@ func TestTheAgentAnswersAtEachMomentOfABoot(t *testing.T) {
 			}
 			booted = strings.Contains(a.Stdout, "running")
 		}
-		s.Ends(s.Agent(nil, "stop"), 0)
+		s.EndsIt(s.Agent(nil, "stop"))
 		endsWith(s, "agent stop", 0, func() {})
 	})
 }

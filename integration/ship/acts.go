@@ -15,6 +15,14 @@ import (
 	"theseus/integration/repack"
 )
 
+// EndsIt fails the story unless a command that ends the container ended well, or was killed with it.
+func (s *Ship) EndsIt(a Answer) {
+	s.T.Helper()
+	if a.Status != 137 {
+		s.Ends(a, 0)
+	}
+}
+
 // Tells fails the story unless the history has such an event.
 func (s *Ship) Tells(kind string) {
 	s.T.Helper()

@@ -8,16 +8,20 @@ import (
 
 // Sample is what the agent as PID 1 holds at a moment, and what the volume does.
 type Sample struct {
-	RSS, FDs, Threads, Zombies int // RSS in KiB
+	RSS, FDs, Threads, Zombies int // RSS in KiB, without pages of files, which the kernel takes and gives as it likes
 	Disk, Names                int // in KiB, without the history, the reports and the logs, which have bounds of their own
 }
 
-// measure prints a sample. A zombie counts when it is there 200 ms later as well.
+// measure prints a sample. A zombie counts when it stays for a minute: who is to reap it may be held up.
 const measure = `
 zombies() { for p in /proc/[0-9]*; do read -r s <$p/stat && case "$s" in *") Z "*) echo $p;; esac; done 2>/dev/null; }
-first=$(zombies); sleep 0.2; n=0; for p in $(zombies); do case "$first" in *$p*) n=$((n+1));; esac; done
+first=$(zombies)
+for _ in $(seq 300); do
+	n=0; for p in $(zombies); do case "$first" in *$p*) n=$((n+1));; esac; done
+	[ $n = 0 ] && break; sleep 0.2
+done
 cd /var/lib/release; du() { command du -sk --exclude='history*' --exclude=reports --exclude=./log "$@" . | cut -f1; }
-echo $(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p; s/^Threads:[^0-9]*//p' /proc/1/status) $(ls /proc/1/fd | wc -l) $n $(du) $(du --inodes)`
+echo $(sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p; s/^Threads:[^0-9]*//p' /proc/1/status) $(ls /proc/1/fd | wc -l) $n $(du) $(du --inodes)`
 
 // Sample takes one.
 func (s *Ship) Sample() (m Sample) {
