@@ -46,7 +46,7 @@ func keep(t *testing.T, nodes map[string]string) kept {
 		t.Fatal(err)
 	}
 	v := makeVolume(t, nodes)
-	c := Config{RunDir: t.TempDir(), StopTimeout: 10 * time.Second, BootTimeout: time.Minute}
+	c := Config{RunDir: t.TempDir(), StopTimeout: time.Minute, BootTimeout: time.Minute}
 	return kept{newKeeper(c, os.Environ(), v, init, &journal{log: log, volume: v}), t}
 }
 
