@@ -28,6 +28,7 @@ type keeper struct {
 	dumps   dumps
 	grace   context.Context    // of the node that is told to stop: done when its time is up early
 	hurry   context.CancelFunc // ends grace
+	steps   steps
 
 	// giveUp puts what is permanent into quarantine when it is spent, and says for which reason another one boots then; why
 	// is how its last boot ended. May be nil.
@@ -56,7 +57,7 @@ func newKeeper(c Config, environ []string, v *volume.Volume, init *signals.Init,
 	grace, hurry := context.WithCancel(context.Background())
 	return &keeper{
 		config: c, environ: environ, volume: v, init: init, journal: j, changed: make(chan struct{}), pulse: make(chan struct{}),
-		dumps: dumps{dir: v.Path("log")}, grace: grace, hurry: hurry,
+		dumps: dumps{dir: v.Path("log")}, grace: grace, hurry: hurry, steps: defaultSteps,
 	}
 }
 

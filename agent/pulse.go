@@ -10,12 +10,14 @@ import (
 	"theseus/agent/heart"
 )
 
-// How a node that hangs is ended, step by step.
-const (
-	dumpAsked   = 3 * time.Second  // from USR1 until the node says that it writes a crash dump
-	dumpWritten = 15 * time.Second // for the dump; ERL_CRASH_DUMP_SECONDS, 10, ends it first
-	abortTime   = 2 * time.Second  // from ABRT to KILL
-)
+// steps are how a node that hangs is ended.
+type steps struct {
+	dumpAsked   time.Duration // from USR1 until the node says that it writes a crash dump
+	dumpWritten time.Duration // for the dump; ERL_CRASH_DUMP_SECONDS, 10, ends it first
+	abort       time.Duration // from ABRT to KILL
+}
+
+var defaultSteps = steps{dumpAsked: 3 * time.Second, dumpWritten: 15 * time.Second, abort: 2 * time.Second}
 
 const (
 	beatEvery  = 5 * time.Second // of the node's heart (kernel: heart.erl)
@@ -91,13 +93,13 @@ func (k *keeper) endHung(ctx context.Context, node *incarnation) {
 	}
 	tell(unix.SIGUSR1)
 	tell(unix.SIGCONT)
-	over := node.endsWithin(ctx, dumpAsked)
+	over := node.endsWithin(ctx, k.steps.dumpAsked)
 	if !over && node.heart.Word() == heart.Crashing {
-		over = node.endsWithin(ctx, dumpWritten)
+		over = node.endsWithin(ctx, k.steps.dumpWritten)
 	}
 	if !over {
 		tell(unix.SIGABRT)
-		over = node.endsWithin(ctx, abortTime)
+		over = node.endsWithin(ctx, k.steps.abort)
 	}
 	if !over {
 		tell(unix.SIGKILL)

@@ -109,21 +109,26 @@ func pipe(t *testing.T) (in, out *os.File) {
 }
 
 func TestANodeThatHangsIsAskedForADumpAbortedAndKilled(t *testing.T) {
-	for script, want := range map[string]int{
-		"trap 'exit 1' USR1; echo >deaf; while :; do sleep 0.1; done":                1,
-		"trap '' USR1; echo >deaf; while :; do sleep 0.1; done":                      134,
-		"trap '' USR1 ABRT; echo >deaf; while :; do sleep 0.1; done":                 137,
-		"trap 'exit 1' USR1; echo >deaf; kill -STOP $$; while :; do sleep 0.1; done": 1,
+	const brief, enough = 100 * time.Millisecond, 3 * time.Minute
+	for script, c := range map[string]struct {
+		status int
+		steps  steps // enough for what is to end the node, brief for what comes before
+	}{
+		"trap 'exit 1' USR1; echo >deaf; while :; do sleep 0.1; done":                {1, steps{dumpAsked: enough}},
+		"trap '' USR1; echo >deaf; while :; do sleep 0.1; done":                      {134, steps{dumpAsked: brief, abort: enough}},
+		"trap '' USR1 ABRT; echo >deaf; while :; do sleep 0.1; done":                 {137, steps{dumpAsked: brief, abort: brief}},
+		"trap 'exit 1' USR1; echo >deaf; kill -STOP $$; while :; do sleep 0.1; done": {1, steps{dumpAsked: enough}},
 	} {
 		t.Run(script, func(t *testing.T) {
 			k, node, _ := beating(t, script)
+			k.steps = c.steps
 			awaitFile(t, k.volume.Path("deaf"))
 			k.update(func() { node.up = true })
 			if !k.feel(t.Context(), node) {
 				t.Error("it is not found to hang")
 			}
-			if got := node.process.Exit().Status(); got != want {
-				t.Errorf("it ends with %d, not %d", got, want)
+			if got := node.process.Exit().Status(); got != c.status {
+				t.Errorf("it ends with %d, not %d", got, c.status)
 			}
 		})
 	}

@@ -62,6 +62,13 @@ func (i *Init) await(p *Process) {
 	close(p.done)
 }
 
+// A child that was forked while the agent wrote a program has that open for writing until it becomes a program itself, and
+// meanwhile the kernel starts none that is written (execve(2), ETXTBSY).
+const (
+	busyTime = 10 * time.Second
+	busyPoll = 5 * time.Millisecond
+)
+
 func spawn(cmd Command) (handle *os.Process, err error) {
 	if cmd.Dir != "" { // else a missing directory is reported as a missing program
 		if _, err := os.Stat(cmd.Dir); err != nil {
@@ -87,12 +94,18 @@ func spawn(cmd Command) (handle *os.Process, err error) {
 		}
 		attr.Files = append(attr.Files, file)
 	}
-	err = withNofile(cmd.NofileSoft, func() error {
-		return withEmptyMask(func() error {
-			handle, err = os.StartProcess(cmd.Path, args, attr)
-			return err
+	for deadline := time.Now().Add(busyTime); ; {
+		err = withNofile(cmd.NofileSoft, func() error {
+			return withEmptyMask(func() error {
+				handle, err = os.StartProcess(cmd.Path, args, attr)
+				return err
+			})
 		})
-	})
+		if !errors.Is(err, unix.ETXTBSY) || time.Now().After(deadline) {
+			break
+		}
+		<-time.After(busyPoll)
+	}
 	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
 		err = failed.Err // "fork/exec PATH" says nothing new
 	}

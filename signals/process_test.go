@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -80,6 +81,27 @@ func TestProgramThatCannotStartSaysWhichAndWhy(t *testing.T) {
 		if !errors.Is(err, c.is) || err.Error() != c.text {
 			t.Errorf("got %v, want %s", err, c.text)
 		}
+	}
+}
+
+// TestProgramThatAnotherChildHasOpenForAMomentIsStarted: one that is between its fork and its program has what was being written then.
+func TestProgramThatAnotherChildHasOpenForAMomentIsStarted(t *testing.T) {
+	i, _ := running(t)
+	path := filepath.Join(t.TempDir(), "program")
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o755)
+	if err == nil {
+		_, err = file.WriteString("#!/bin/sh\nexit 3\n")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { file.Close() })
+	p, err := i.Start(Command{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Exit(); got.Code != 3 {
+		t.Errorf("it ends with %s", got)
 	}
 }
 

@@ -57,14 +57,16 @@ func TestAnUploadThatTricklesEnds(t *testing.T) {
 }
 
 func TestACompleteUploadHasNoDeadlineLeft(t *testing.T) {
+	t.Parallel()
+	const stall = 2 * time.Second
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, newUpload(w, r, 50*time.Millisecond, func() {})); err != nil {
+		if _, err := io.Copy(io.Discard, newUpload(w, r, stall, func() {})); err != nil {
 			t.Error(err)
 		}
 		select {
 		case <-r.Context().Done():
 			t.Error("the connection ended with the deadline of the upload")
-		case <-time.After(200 * time.Millisecond): // longer than the deadline was
+		case <-time.After(stall + time.Second/2): // when the deadline would have come
 		}
 	}))
 	defer server.Close()

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	receiveTimeout = 2 * time.Second  // for the hand-over, once there is a connection
+	receiveTimeout = 10 * time.Second // for the hand-over, once there is a connection; longer than handTimeout
 	answerTimeout  = time.Second      // a node that does not read that long is not waited for
 	lastWords      = time.Second      // of a node that has ended
 	lastLook       = time.Second / 10 // for what it had said by then

@@ -57,13 +57,13 @@ func clientOf(t *testing.T, answer any, asked *string) *api.Client {
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		question, err := io.ReadAll(r.Body)
+		*asked = string(question)
 		if err == nil {
 			err = json.NewEncoder(w).Encode(map[string]any{"result": answer})
 		}
 		if err != nil {
 			t.Error(err)
 		}
-		*asked = string(question)
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })

@@ -25,7 +25,7 @@ func TestWhatAnEmulatorHasStartedEndsWithIt(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			dir, begun := t.TempDir(), filepath.Join(t.TempDir(), "begun")
-			starts := fmt.Sprintf(`open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", "echo >%s; exec sleep 1000"]}]), inet:gethostbyname("localhost"), `, begun)
+			starts := fmt.Sprintf(`Port = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", "echo >%s; echo; exec sleep 1000"]}]), receive {Port, {data, _}} -> ok end, inet:gethostbyname("localhost"), `, begun)
 			over := make(chan error)
 			go func() {
 				old := modules{"server": server, "top": sup(""), "starter": starter}

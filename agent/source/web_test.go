@@ -24,8 +24,7 @@ import (
 	"theseus/volume"
 )
 
-// pace is that of a test: sources that are well answer within a second.
-var pace = source.Pace{Stall: time.Second, Patience: 4 * time.Second, Pause: 10 * time.Millisecond, Longest: 100 * time.Millisecond}
+var pace = sourcetest.Unhurried
 
 var limits = volume.Limits{PackageBytes: 32 << 20}
 
@@ -47,8 +46,8 @@ func TestAPackageOfTheWebComesWholeOrNotAtAll(t *testing.T) {
 		for i, c := range cases {
 			t.Run(c.Name, func(t *testing.T) {
 				t.Parallel()
-				got, err := fetched(t, web.Package(i)+"#sha256="+digest, source.Options{Pace: pace}, trust.Policy{})
-				if code, words := codeOf(err); code != c.Code || !strings.Contains(words, c.Words) {
+				got, err := fetched(t, web.Package(i)+"#sha256="+digest, source.Options{Pace: c.Pace()}, trust.Policy{})
+				if code, words := codeOf(err); code != c.Code || !c.Tells(words) {
 					t.Fatalf("%s: %s; want %s: %s", code, words, c.Code, c.Words)
 				}
 				if c.Code == "" && (!bytes.Equal(got, content) || web.Tries(i) != c.Tries) {
@@ -230,7 +229,8 @@ func TestNothingSecretOfAReferenceIsShown(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var said strings.Builder
-	o := source.Options{Look: true, Pace: pace, Retried: func(message string) { said.WriteString(message + "\n") }}
+	brief := source.Pace{Stall: 4 * time.Second, Patience: 4 * time.Second, Pause: 10 * time.Millisecond, Longest: 100 * time.Millisecond}
+	o := source.Options{Look: true, Pace: brief, Retried: func(message string) { said.WriteString(message + "\n") }}
 	ref := strings.Replace(web.URL, "http://", "http://carol:hunter2@", 1) + "/app.tar.gz?token=hunter2"
 	_, err := source.Open(ctx, ref, o)
 	code, words := codeOf(err)

@@ -25,9 +25,6 @@ import (
 	"theseus/integration/registry"
 )
 
-// pace is that of a test: sources that are well answer within a second.
-var pace = source.Pace{Stall: time.Second, Patience: 4 * time.Second, Pause: 10 * time.Millisecond, Longest: 100 * time.Millisecond}
-
 // TestASourceThatFailsLeavesNothingOnTheVolume: each way of a web server with an agent and a node that run, and after each
 // the volume is as it was before.
 func TestASourceThatFailsLeavesNothingOnTheVolume(t *testing.T) {
@@ -36,6 +33,7 @@ func TestASourceThatFailsLeavesNothingOnTheVolume(t *testing.T) {
 	web := sourcetest.NewWeb(t, o.pkg, cases)
 	before := o.volumeTree(t)
 	for i, c := range cases {
+		o.pace = c.Pace()
 		status, said := o.does(t, "unpack", "--sha256", o.digest, web.Package(i))
 		if c.Code == "" {
 			if status != exitDone {
@@ -43,7 +41,7 @@ func TestASourceThatFailsLeavesNothingOnTheVolume(t *testing.T) {
 			}
 			status, said = o.does(t, "remove", "1.1.0")
 			before = o.volumeTree(t) // whose directories have another time
-		} else if !strings.Contains(said, c.Words) || !strings.Contains(said, "nothing was changed") {
+		} else if !c.Tells(said) || !strings.Contains(said, "nothing was changed") {
 			t.Errorf("%s: it says %s", c.Name, said)
 		}
 		if want := map[string]int{"": exitDone, source.CodeLost: exitError}; status != orRefused(want, c.Code) {
@@ -72,6 +70,7 @@ func (o *operator) installsWhatIsCut(t *testing.T) {
 			continue
 		}
 		web := sourcetest.NewWeb(t, o.pkg, cases)
+		o.pace = c.Pace()
 		o.does(t, "rpc", "cnt", "next")
 		if status, said := o.does(t, "upgrade", web.Package(i)+"#sha256="+o.digest); status != exitDone || !strings.Contains(said, "retried") {
 			t.Errorf("status %d: %s", status, said)
@@ -88,12 +87,13 @@ type operator struct {
 	env    []string
 	pkg    []byte // 1.1.0
 	digest string
+	pace   source.Pace
 }
 
 func newOperator(t *testing.T, more ...string) *operator {
 	t.Helper()
 	packages := makePackages(t)
-	o := &operator{verifier: newVerifier(t)}
+	o := &operator{verifier: newVerifier(t), pace: sourcetest.Unhurried}
 	o.env = append(append(os.Environ(), "AGENT_VOLUME="+filepath.Join(o.dir, "volume"), "AGENT_SEED="+filepath.Join(packages, "cnt-1.0.0.tar.gz"),
 		"AGENT_RUN_DIR="+filepath.Join(o.dir, "run"), "HOME="+o.dir, "AGENT_SETTLE=100ms", "AGENT_PACKAGE_LIMITS=package=16M"), more...)
 	var err error
@@ -106,11 +106,11 @@ func newOperator(t *testing.T, more ...string) *operator {
 	return o
 }
 
-// does a command in this process, at the pace of a test.
+// does a command in this process, at its pace.
 func (o *operator) does(t *testing.T, args ...string) (status int, said string) {
 	t.Helper()
 	var out bytes.Buffer
-	c := &cli{env: o.env, stdin: strings.NewReader(""), stdout: &out, stderr: &out, pace: pace}
+	c := &cli{env: o.env, stdin: strings.NewReader(""), stdout: &out, stderr: &out, pace: o.pace}
 	return c.run(t.Context(), args), out.String()
 }
 
@@ -160,7 +160,7 @@ func TestAPackageThatIsNoFileIsVerifiedInTMPDIR(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	for ref, stdin := range map[string]io.Reader{web.URL + "/cnt.tar.gz": nil, "-": bytes.NewReader(content)} {
 		var out bytes.Buffer
-		c := &cli{env: os.Environ(), stdin: stdin, stdout: &out, stderr: &out, pace: pace}
+		c := &cli{env: os.Environ(), stdin: stdin, stdout: &out, stderr: &out, pace: sourcetest.Unhurried}
 		if status := c.run(t.Context(), []string{"verify", ref}); status != exitDone || !strings.Contains(out.String(), "cnt 1.1.0") {
 			t.Errorf("%s: status %d: %s", ref, status, out.String())
 		}

@@ -12,15 +12,46 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"theseus/agent/source"
 )
+
+// Unhurried is a pace that leaves a source as much time as a slow machine needs.
+var Unhurried = source.Pace{Stall: time.Minute, Patience: 3 * time.Minute, Pause: 10 * time.Millisecond, Longest: 100 * time.Millisecond}
 
 // Case is a way to serve a package, and what must come of it.
 type Case struct {
 	Name  string
 	Code  string // of the error; empty: the package comes all the same
-	Words string // of its message
+	Words string // of its message; … where the end of patience may have cut the last try short
 	Tries int    // that are needed, where it comes
 	serve func(a *answer)
+
+	stall, patience time.Duration // where nothing but time ends a try, or all of them
+}
+
+// Pace is Unhurried but for what the case itself waits for.
+func (c Case) Pace() source.Pace {
+	p := Unhurried
+	if c.patience > 0 {
+		p.Stall, p.Patience = c.patience, c.patience
+	}
+	if c.stall > 0 {
+		p.Stall = c.stall
+	}
+	return p
+}
+
+// Tells says whether a message has the words of the case.
+func (c Case) Tells(message string) bool {
+	for part := range strings.SplitSeq(c.Words, "…") {
+		_, rest, found := strings.Cut(message, part)
+		if !found {
+			return false
+		}
+		message = rest
+	}
+	return true
 }
 
 // answer is one to a request.
@@ -140,7 +171,7 @@ func Cases() []Case {
 			}
 			a.whole()
 		}},
-		{Name: "stalls once", Tries: 2, serve: func(a *answer) {
+		{Name: "stalls once", Tries: 2, stall: 5 * time.Second, serve: func(a *answer) {
 			if a.try > 1 {
 				a.whole()
 				return
@@ -155,18 +186,20 @@ func Cases() []Case {
 		{Name: "answers 500 once", Tries: 2, serve: func(a *answer) { a.refusesOnce(http.StatusInternalServerError, "") }},
 		{Name: "answers 429 once", Tries: 2, serve: func(a *answer) { a.refusesOnce(http.StatusTooManyRequests, "1") }},
 
-		{Name: "stalls", Code: "source-lost", Words: "it does not answer; it was tried", serve: func(a *answer) {
+		{Name: "stalls", Code: "source-lost", Words: "it does not answer; it was tried", stall: time.Second, patience: 4 * time.Second, serve: func(a *answer) {
 			_, _ = a.Write(a.content[:a.begin()+1])
 			a.hang()
 		}},
-		{Name: "never answers", Code: "source-lost", Words: "it does not answer; it was tried", serve: func(a *answer) { <-a.asked.Context().Done() }},
-		{Name: "always cut at the same place", Code: "source-lost", Words: "the connection was cut; it was tried", serve: func(a *answer) {
+		{Name: "never answers", Code: "source-lost", Words: "it does not answer; it was tried", stall: time.Second, patience: 4 * time.Second, serve: func(a *answer) {
+			<-a.asked.Context().Done()
+		}},
+		{Name: "always cut at the same place", Code: "source-lost", Words: "the connection was cut…; it was tried", patience: 4 * time.Second, serve: func(a *answer) {
 			if first := a.begin(); first == 0 {
 				_, _ = a.Write(a.content[:len(a.content)/2])
 			}
 			a.hangUp()
 		}},
-		{Name: "trickles", Code: "source-lost", Words: "cannot read", serve: func(a *answer) { a.endless(1, 5*time.Millisecond) }},
+		{Name: "trickles", Code: "source-lost", Words: "cannot read", patience: 4 * time.Second, serve: func(a *answer) { a.endless(1, 5*time.Millisecond) }},
 		{Name: "says that it is longer", Code: "source-lost", Words: "it ends after", serve: func(a *answer) {
 			if a.asked.Header.Get("Range") != "" {
 				a.whole()
@@ -244,7 +277,7 @@ func Cases() []Case {
 		{Name: "leads on and on", Code: "source-lost", Words: "it leads on more than 5 times", serve: func(a *answer) {
 			http.Redirect(a, a.asked, a.asked.URL.Path, http.StatusFound)
 		}},
-		{Name: "speaks something else", Code: "source-lost", Words: "malformed HTTP", serve: func(a *answer) {
+		{Name: "speaks something else", Code: "source-lost", Words: "malformed HTTP", patience: 4 * time.Second, serve: func(a *answer) {
 			if conn, _, err := http.NewResponseController(a.ResponseWriter).Hijack(); err == nil {
 				_, _ = conn.Write([]byte("220 mail.example.org ESMTP\r\n"))
 				conn.Close()
@@ -252,7 +285,7 @@ func Cases() []Case {
 		}},
 		{Name: "answers 404", Code: "no-package", Words: "it answers 404 Not Found", serve: func(a *answer) { a.refuse(http.StatusNotFound, "") }},
 		{Name: "answers 401", Code: "no-package", Words: "it answers 401 Unauthorized", serve: func(a *answer) { a.refuse(http.StatusUnauthorized, "") }},
-		{Name: "answers 500", Code: "source-lost", Words: "it answers 500 Internal Server Error; it was tried", serve: func(a *answer) {
+		{Name: "answers 500", Code: "source-lost", Words: "it answers 500 Internal Server Error…; it was tried", patience: 4 * time.Second, serve: func(a *answer) {
 			a.refuse(http.StatusInternalServerError, "")
 		}},
 		{Name: "answers 503 for an hour", Code: "source-lost", Words: "it answers 503 Service Unavailable, and not before 1h0m0s have passed", serve: func(a *answer) {
