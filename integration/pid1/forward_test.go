@@ -147,7 +147,7 @@ func TestASignalThatMayNotBeSentIsALineInTheLog(t *testing.T) {
 	r := start(t, scene{
 		launch:  `exec setpriv --bounding-set=-kill "$0" "$@"`,
 		command: []string{"setpriv", "--reuid", "1000", "--clear-groups", "sh", "-c", "echo ready; read line; exit 6"},
-		before:  []string{"mkfifo /tmp/pid1-$$-fifo", "exec 0<>/tmp/pid1-$$-fifo", "rm /tmp/pid1-$$-fifo"},
+		before:  held,
 	})
 	r.expect("ready")
 	command := only(t, r.first())
