@@ -56,7 +56,7 @@ func TestAwaitShowsTheLogsOfAContainerThatEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Await(t.Context(), "a healthy service", 20*time.Second, func(ctx context.Context) error {
+	err = c.Await(t.Context(), "a healthy service", 3*time.Minute, func(ctx context.Context) error {
 		_, err := c.Output(ctx, "true")
 		if err == nil {
 			err = context.DeadlineExceeded
