@@ -12,10 +12,11 @@ type Sample struct {
 	Disk, Names                int // in KiB, without the history, the reports and the logs, which have bounds of their own
 }
 
-// measure prints a sample. A zombie counts when it is there 200 ms later as well.
+// measure prints a sample. A zombie counts when it is still there ten seconds later.
 const measure = `
-zombies() { for p in /proc/[0-9]*; do read -r s <$p/stat && case "$s" in *") Z "*) echo $p;; esac; done 2>/dev/null; }
-first=$(zombies); sleep 0.2; n=0; for p in $(zombies); do case "$first" in *$p*) n=$((n+1));; esac; done
+zombies() { for p in "$@"; do read -r s <$p/stat && case "$s" in *") Z "*) echo $p;; esac; done 2>/dev/null; }
+dead=$(zombies /proc/[0-9]*); for look in $(seq 100); do [ -z "$dead" ] && break; sleep 0.1; dead=$(zombies $dead); done
+n=$(echo $dead | wc -w)
 cd /var/lib/release; du() { command du -sk --exclude='history*' --exclude=reports --exclude=./log "$@" . | cut -f1; }
 echo $(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p; s/^Threads:[^0-9]*//p' /proc/1/status) $(ls /proc/1/fd | wc -l) $n $(du) $(du --inodes)`
 
