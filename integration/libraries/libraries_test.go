@@ -73,6 +73,7 @@ func (l library) upgraded(t *testing.T, set *images.Set, dir string) {
 		t.Errorf("the process that uses %s is another one", l.name)
 	}
 	fresh := launch(t, set, dir, l, l.new)
+	fresh.awaitsUses(1)
 	for _, d := range drift.Compare(fresh.picture(), h.picture()) {
 		t.Errorf("%s %s: want %s, got %s", d.Kind, d.Subject, d.Want, d.Got)
 	}

@@ -3,6 +3,7 @@ package pid1_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,7 +111,7 @@ func TestANodeWhoseSchedulersHangIsAbortedAndRestarted(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
 		s := ship.Launch(t, set, watched...)
 		s.RPC("erts_debug", "set_internal_state", "[available_internal_state, true]")
-		s.RPC("timer", "apply_after", "[100, erts_debug, set_internal_state, [block, 3600000]]")
+		s.Agent(nil, "rpc", "erts_debug", "set_internal_state", "[block, 3600000]") // which is never answered
 		if last := restarted(s, 1).Last; last != "killed by SIGABRT: it hung" {
 			t.Errorf("the reason is %q", last)
 		}
@@ -121,17 +122,17 @@ func TestANodeWhoseSchedulersHangIsAbortedAndRestarted(t *testing.T) {
 // shorter.
 func TestAPauseIsNoHang(t *testing.T) {
 	ship.OnEachOTP(t, func(t *testing.T, set *images.Set) {
-		s := ship.Launch(t, set, watched...)
+		s := ship.Launch(t, set, append(slices.Clone(watched), "-e", "AGENT_HEART_TIMEOUT=15s")...) // more than a stop that takes longer
 		before := s.Status().Node
 		for range 2 {
 			s.Pause()
-			last(t, 12*time.Second)
+			last(t, 17*time.Second)
 			s.Unpause()
 			last(t, 2*time.Second) // a tick that was due fires at once, and then the node has time to beat
 		}
 		_, err := s.Output(t.Context(), "sh", "-c", "kill -STOP $0; sleep 6; kill -CONT $0", strconv.Itoa(before.PID))
 		s.Must(err)
-		last(t, 16*time.Second) // as long as a hang would need to be found
+		last(t, 21*time.Second) // as long as a hang would need to be found
 		s.Serves(images.Seed)
 		if now := s.Status().Node; now.PID != before.PID || now.Restarts.Count != 0 || strings.Contains(s.Logs(t.Context()), "it hangs") {
 			t.Errorf("the node was taken to hang:\n%s", s.Logs(t.Context()))

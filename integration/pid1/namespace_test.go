@@ -62,14 +62,14 @@ func TestWithoutASubreaperOrphansGoToPID1AndALineSaysSo(t *testing.T) {
 	}
 }
 
-// held keeps standard input open for a read that gets nothing.
-var held = []string{"mkfifo /tmp/pid1-$$", "exec 0<>/tmp/pid1-$$", "rm /tmp/pid1-$$"}
+// held keeps standard input open for a read that gets nothing. A name with $$ would be everybody's: there it is 1.
+var held = []string{"f=$(mktemp -u)", "mkfifo $f", "exec 0<>$f", "rm $f"}
 
 // As in a pod that shares its PID namespace, or with the host's.
 func TestOutsidePID1OnlyWhatDescendsFromTheAgentIsSignalled(t *testing.T) {
 	bystander := `(trap 'echo "a bystander heard TERM"' TERM; trap 'echo "a bystander heard CONT"' CONT; while :; do sleep 0.05; done) &`
 	r := start(t, scene{
-		launch: beside, before: []string{bystander}, flags: []string{"--grace", "3s"},
+		launch: beside, before: []string{bystander}, flags: []string{"--grace", "10s"},
 		command: shell(`trap 'exit 4' USR1; (trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done) & while :; do sleep 0.05; done`),
 	})
 	r.expect("ready")

@@ -18,10 +18,11 @@ import (
 
 // conmon stands for podman's: it has a notify socket in a directory that is mounted into the container.
 type conmon struct {
-	dir    string
-	socket *net.UnixConn
-	mu     sync.Mutex
-	told   []string
+	dir       string
+	socket    *net.UnixConn
+	listening sync.WaitGroup
+	mu        sync.Mutex
+	told      []string
 }
 
 func listen(t *testing.T) *conmon {
@@ -38,20 +39,29 @@ func listen(t *testing.T) *conmon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var listening sync.WaitGroup
-	listening.Go(c.hear)
-	t.Cleanup(listening.Wait)
+	c.listening.Go(c.hear)
+	t.Cleanup(c.listening.Wait)
 	t.Cleanup(func() { c.socket.Close() })
 	return c
 }
 
+// hear ends with the socket, or an empty message.
 func (c *conmon) hear() {
 	message := make([]byte, 4096)
-	for n, err := c.socket.Read(message); err == nil; n, err = c.socket.Read(message) {
+	for n, err := c.socket.Read(message); err == nil && n > 0; n, err = c.socket.Read(message) {
 		c.mu.Lock()
 		c.told = append(c.told, strings.Split(string(message[:n]), "\n")...)
 		c.mu.Unlock()
 	}
+}
+
+// hearsAll returns when all that was sent before has been heard.
+func (c *conmon) hearsAll(t *testing.T) {
+	t.Helper()
+	if _, err := c.socket.WriteTo(nil, c.socket.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	c.listening.Wait()
 }
 
 // heard are the messages so far that begin with one of these words.
@@ -105,6 +115,7 @@ func TestPodmanHearsOfTheNodeThroughABootUpgradesAndAStop(t *testing.T) {
 		s.Ends(s.Agent(nil, "rollback"), 0)
 		c.hears(s, "READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1")
 		endsWith(s, "TERM", 0, kill(s, "TERM"))
+		c.hearsAll(t)
 		if got, want := c.heard("STOPPING", "MAINPID"), []string{"STOPPING=1"}; !slices.Equal(got, want) {
 			t.Errorf("at the end conmon hears %v", got)
 		}

@@ -67,9 +67,11 @@ func TestNoHandOverOfTheTerminalIsASignalToTheCommand(t *testing.T) {
 // The kernel stops nobody whom no shell could continue, an orphaned process group: the stop has no effect.
 func TestAsPID1AStopHangsNothing(t *testing.T) {
 	for _, sig := range []unix.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
-		r := start(t, scene{command: shell("trap 'echo on' CONT; trap 'exit 6' USR1; echo ready; while :; do sleep 0.05; done")})
+		r := start(t, scene{command: shell("trap 'echo here' 40; trap 'echo on' CONT; trap 'exit 6' USR1; echo ready; while :; do sleep 0.05; done")})
 		r.expect("ready")
 		r.signal(sig)
+		r.signal(40)
+		r.expect("here") // and so the stop came before: forwarded behind CONT it would discard that
 		r.signal(unix.SIGCONT)
 		r.expect("on")
 		r.signal(sig)
@@ -143,12 +145,14 @@ func TestABackgroundJobThatReadsStopsUntilItHasTheForeground(t *testing.T) {
 
 // Without a terminal in common, a stop goes through the agent, and its end comes from there too.
 func TestAStopThatIsSentToAJobWithoutATerminalStopsBoth(t *testing.T) {
+	need.Tool(t, "bash")
 	for _, sig := range []unix.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
-		r := start(t, scene{launch: beside, command: shell("echo ready; exec sleep 1000"), before: []string{"set -m"}})
+		// Other shells have no jobs without a terminal, and what is in PID 1's group nothing stops.
+		r := start(t, scene{launch: `exec bash -c 'set -m; "$0" "$@" & wait -f $!' "$0" "$@"`, command: shell("echo ready; exec sleep 1000")})
 		r.expect("ready")
 		agent, command := jobs(t, r)
 		tell(t, agent, sig)
-		eventually(t, "the command has stopped", func() bool { return state(command) == "T" })
+		eventually(t, "both have stopped", func() bool { return both(state(agent), state(command), "T") })
 		tell(t, agent, unix.SIGCONT)
 		eventually(t, "both go on", func() bool { return both(state(agent), state(command), "S") })
 		tell(t, agent, unix.SIGTERM)

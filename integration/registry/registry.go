@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -58,9 +58,10 @@ func Start(t *testing.T, o Options) *Registry {
 	if _, err := exec.LookPath("docker-registry"); err != nil {
 		need.Missing(t, "docker-registry")
 	}
-	r := &Registry{T: t, Host: freePort(t, o.Address)}
+	r := &Registry{T: t}
 	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp:\n  addr: %s\n", dir, r.Host)
+	config := fmt.Sprintf("version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp:\n  addr: %s:0\n",
+		filepath.Join(dir, "storage"), cmp.Or(o.Address, "127.0.0.1"))
 	if o.Cert != "" {
 		config += fmt.Sprintf("  tls: {certificate: %s, key: %s}\n", o.Cert, o.Key)
 	}
@@ -70,7 +71,7 @@ func Start(t *testing.T, o Options) *Registry {
 		config += fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s}}\n", filepath.Join(dir, "htpasswd"))
 	}
 	r.write(filepath.Join(dir, "config.yml"), config)
-	r.run(filepath.Join(dir, "config.yml"))
+	r.run(filepath.Join(dir, "config.yml"), filepath.Join(dir, "log"))
 	return r
 }
 
@@ -81,12 +82,20 @@ func (r *Registry) write(path, text string) {
 	}
 }
 
-// run returns when somebody listens.
-func (r *Registry) run(config string) {
+// listening is what it says of the port that it was given.
+var listening = regexp.MustCompile(`listening on ([^",]+)[",]`)
+
+// run returns when it listens.
+func (r *Registry) run(config, path string) {
 	r.T.Helper()
-	var log bytes.Buffer
+	log, err := os.Create(path)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer log.Close()
+	said := func() []byte { text, _ := os.ReadFile(path); return text }
 	cmd := exec.CommandContext(context.WithoutCancel(r.T.Context()), "docker-registry", "serve", config)
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		r.T.Fatal(err)
 	}
@@ -96,31 +105,18 @@ func (r *Registry) run(config string) {
 		_ = cmd.Process.Kill()
 		<-ended
 		if r.T.Failed() {
-			r.T.Logf("the registry says:\n%s", log.String())
+			r.T.Logf("the registry says:\n%s", said())
 		}
 	})
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-again.C {
-		if conn, err := net.Dial("tcp", r.Host); err == nil {
-			conn.Close()
+		if found := listening.FindSubmatch(said()); found != nil {
+			r.Host = string(found[1])
 			return
 		}
 	}
-	r.T.Fatalf("nobody listens on %s", r.Host)
-}
-
-func freePort(t *testing.T, address string) string {
-	t.Helper()
-	if address == "" {
-		address = "127.0.0.1"
-	}
-	l, err := net.Listen("tcp", address+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	r.T.Fatal("the registry does not listen")
 }
 
 // Layer is what is pushed as one.

@@ -70,7 +70,7 @@ func launch(t *testing.T, lines ...string) *manager {
 		"StandardOutput=append:" + log, "StandardError=append:" + log, "ExecStopPost=/bin/echo result ${SERVICE_RESULT}",
 	}, lines...), "\n"))
 	m.first = exec.Command("sh", "-c", boot, systemd)
-	m.first.Env = append(m.environ(), "GROUP="+t.Name())
+	m.first.Env = append(m.environ(), fmt.Sprint("GROUP=", t.Name(), "-", os.Getpid()))
 	m.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
 	if err := m.first.Start(); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ start(_Type, _Args) ->
         {'_', [{"/version", quay_page, version}, {"/visits", quay_page, visits}, {"/ticks", quay_ticks, []}]}
     ]),
     {ok, _} = cowboy:start_clear(quay, [{port, 8080}], #{
-        env => #{dispatch => Routes}, idle_timeout => infinity, max_keepalive => infinity
+        env => #{dispatch => Routes}, idle_timeout => infinity, request_timeout => infinity, inactivity_timeout => infinity, max_keepalive => infinity
     }),
     quay_sup:start_link().
 
