@@ -91,6 +91,14 @@ func sleeping(t *testing.T, n *rpc.Node) bool {
 	return ok && len(l) > 0
 }
 
+// wake ends the processes that are, and with them the calls.
+func wake(t *testing.T, n *rpc.Node) {
+	t.Helper()
+	if _, err := eval(t, n, "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func waitFor(t testing.TB, what string, fact func() bool) {
 	t.Helper()
 	deadline := time.After(3 * time.Minute)
