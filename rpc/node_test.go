@@ -221,9 +221,9 @@ func TestConnectTakesNoLongerThanItsContext(t *testing.T) {
 
 // An idle connection stands as long as both sides tick; the node drops one after its net_ticktime.
 func TestAnIdleConnectionStands(t *testing.T) {
-	e := startErlang(t, "-kernel", "net_ticktime", "8")
+	e := startErlang(t, "-kernel", "net_ticktime", "16")
 	n := e.connect(t)
-	idle := 12 * time.Second
+	idle := 24 * time.Second
 	if os.Getenv("AGENT_TEST_LONG") != "" {
 		e = startErlang(t)
 		n, idle = e.connect(t), 70*time.Second
