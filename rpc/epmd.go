@@ -43,7 +43,7 @@ func askEpmd(ctx context.Context, epmd, name string) (port int, err error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	request := binary.BigEndian.AppendUint16(nil, uint16(1+len(name)))
 	if _, err := conn.Write(append(append(request, portPlease), name...)); err != nil {
-		return 0, fmt.Errorf("cannot ask epmd at %s: %w", epmd, err)
+		return 0, fmt.Errorf("cannot ask epmd at %s: %w", epmd, errors.Join(context.Cause(ctx), err))
 	}
 	var answer [4]byte // its tag, an error, and where there is none the port
 	n, err := io.ReadFull(conn, answer[:])
