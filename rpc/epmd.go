@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// epmdTime is for one question, which epmd answers from memory.
-const epmdTime = 2 * time.Second
+// epmdTime is for one question, which epmd answers from memory, but not on a machine that stands still.
+const epmdTime = 5 * time.Second
 
 // PORT_PLEASE2_REQ and PORT2_RESP (erts "Distribution Protocol"; kernel: erl_epmd:get_port/3).
 const (
