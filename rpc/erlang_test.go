@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,6 +78,13 @@ func startEpmd(t testing.TB, port int) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	waitFor(t, "epmd to listen: otherwise erl starts another, which stays", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 func onHost() bool { return emulator.OTP() == "" }
@@ -116,7 +124,7 @@ func (e *erlang) output() string {
 // connect connects as soon as the node lets us, and closes the connection with the test.
 func (e *erlang) connect(t testing.TB) *rpc.Node {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
