@@ -31,7 +31,9 @@ func eval(t testing.TB, n *rpc.Node, expr string) (term.Term, error) {
 
 func call(t testing.TB, n *rpc.Node, module, function string, args ...term.Term) term.Term {
 	t.Helper()
-	got, err := n.Call(t.Context(), module, function, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, err := n.Call(ctx, module, function, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

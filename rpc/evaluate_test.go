@@ -18,7 +18,9 @@ import (
 func evaluate(t testing.TB, n *rpc.Node, job rpc.Job, style rpc.Style) (printed, value string, err error) {
 	t.Helper()
 	var output, text bytes.Buffer
-	v, err := n.Do(t.Context(), job, func(part []byte) error { output.Write(part); return nil })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	v, err := n.Do(ctx, job, func(part []byte) error { output.Write(part); return nil })
 	if err != nil {
 		return output.String(), "", err
 	}
@@ -142,7 +144,9 @@ func TestAResultOfAnySizeIsWrittenInABoundedAmountOfMemory(t *testing.T) {
 		"small terms": {rpc.CallJob("lists", "duplicate", int64(hundred/20), term.Tuple{term.Atom("a"), term.List{}}), hundred / 4},
 	} {
 		before := liveHeap()
-		v, err := n.Do(t.Context(), c.job, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		v, err := n.Do(ctx, c.job, nil)
+		cancel()
 		if err != nil {
 			t.Errorf("%s: %v", about, err)
 			continue

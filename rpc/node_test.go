@@ -99,9 +99,12 @@ func wake(t *testing.T, n *rpc.Node) {
 	}
 }
 
+// patience is how long a fact, or an answer, may take on a loaded machine.
+const patience = 3 * time.Minute
+
 func waitFor(t testing.TB, what string, fact func() bool) {
 	t.Helper()
-	deadline := time.After(3 * time.Minute)
+	deadline := time.After(patience)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for !fact() {
