@@ -22,7 +22,9 @@ func eval(t testing.TB, n *rpc.Node, expr string) (term.Term, error) {
 	t.Helper()
 	tokens := call(t, n, "erl_scan", "string", term.String(expr+"."))
 	exprs := call(t, n, "erl_parse", "parse_exprs", tokens.(term.Tuple)[1])
-	answer, err := n.Call(t.Context(), "erl_eval", "exprs", exprs.(term.Tuple)[1], term.List{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answer, err := n.Call(ctx, "erl_eval", "exprs", exprs.(term.Tuple)[1], term.List{})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +180,7 @@ func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
 		meanwhile <- err
 	}()
 	waitFor(t, "the other call to run", func() bool { return sleeping(t, n) })
-	if _, err := n.Call(t.Context(), "binary", "copy", term.Binary("x"), int64(40<<20)); !errors.Is(err, rpc.ErrTooLarge) {
+	if _, err := n.Call(ctx, "binary", "copy", term.Binary("x"), int64(40<<20)); !errors.Is(err, rpc.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 	select {
@@ -194,8 +196,10 @@ func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
 
 func TestAnAnswerOfTooManyTermsIsAnErrorOfThatCallAlone(t *testing.T) {
 	n := startErlang(t).connect(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	before := liveHeap()
-	if _, err := n.Call(t.Context(), "lists", "duplicate", int64(15<<20), term.List{}); !errors.Is(err, rpc.ErrTooLarge) {
+	if _, err := n.Call(ctx, "lists", "duplicate", int64(15<<20), term.List{}); !errors.Is(err, rpc.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 	if after := liveHeap(); after > before+8<<20 {
