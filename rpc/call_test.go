@@ -22,7 +22,9 @@ func eval(t testing.TB, n *rpc.Node, expr string) (term.Term, error) {
 	t.Helper()
 	tokens := call(t, n, "erl_scan", "string", term.String(expr+"."))
 	exprs := call(t, n, "erl_parse", "parse_exprs", tokens.(term.Tuple)[1])
-	answer, err := n.Call(t.Context(), "erl_eval", "exprs", exprs.(term.Tuple)[1], term.List{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answer, err := n.Call(ctx, "erl_eval", "exprs", exprs.(term.Tuple)[1], term.List{})
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +33,9 @@ func eval(t testing.TB, n *rpc.Node, expr string) (term.Term, error) {
 
 func call(t testing.TB, n *rpc.Node, module, function string, args ...term.Term) term.Term {
 	t.Helper()
-	got, err := n.Call(t.Context(), module, function, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, err := n.Call(ctx, module, function, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,13 +172,15 @@ func TestACallReturnsThreeMegabytes(t *testing.T) {
 
 func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
 	n := startErlang(t).connect(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
 	meanwhile := make(chan error)
 	go func() {
-		_, err := n.Call(t.Context(), "timer", "sleep", int64(60_000))
+		_, err := n.Call(ctx, "timer", "sleep", term.Atom("infinity"))
 		meanwhile <- err
 	}()
 	waitFor(t, "the other call to run", func() bool { return sleeping(t, n) })
-	if _, err := n.Call(t.Context(), "binary", "copy", term.Binary("x"), int64(40<<20)); !errors.Is(err, rpc.ErrTooLarge) {
+	if _, err := n.Call(ctx, "binary", "copy", term.Binary("x"), int64(40<<20)); !errors.Is(err, rpc.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 	select {
@@ -182,9 +188,7 @@ func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
 		t.Fatalf("the other call ended with it: %v", err)
 	default:
 	}
-	if _, err := eval(t, n, "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]"); err != nil {
-		t.Error(err)
-	}
+	wake(t, n)
 	if err := <-meanwhile; err == nil || errors.Is(err, rpc.ErrUnknownOutcome) {
 		t.Errorf("the other call: %v", err)
 	}
@@ -192,8 +196,10 @@ func TestAnAnswerThatIsTooLargeIsAnErrorOfThatCallAlone(t *testing.T) {
 
 func TestAnAnswerOfTooManyTermsIsAnErrorOfThatCallAlone(t *testing.T) {
 	n := startErlang(t).connect(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	before := liveHeap()
-	if _, err := n.Call(t.Context(), "lists", "duplicate", int64(15<<20), term.List{}); !errors.Is(err, rpc.ErrTooLarge) {
+	if _, err := n.Call(ctx, "lists", "duplicate", int64(15<<20), term.List{}); !errors.Is(err, rpc.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 	if after := liveHeap(); after > before+8<<20 {
@@ -211,16 +217,24 @@ func liveHeap() uint64 {
 
 func TestALateAnswerIsAnUnknownOutcome(t *testing.T) {
 	n := startErlang(t).connect(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	_, err := n.Call(ctx, "timer", "sleep", int64(4000))
+	ctx, end := context.WithCancelCause(t.Context())
+	failed := make(chan error)
+	go func() {
+		_, err := n.Call(ctx, "timer", "sleep", term.Atom("infinity"))
+		failed <- err
+	}()
+	waitFor(t, "the call to run", func() bool { return sleeping(t, n) })
+	end(context.DeadlineExceeded)
+	err := <-failed
 	if !errors.Is(err, rpc.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	if got, want := fmt.Sprint(err), "cannot call timer:sleep: the outcome is unknown: no answer in time"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	call(t, n, "timer", "sleep", int64(4000)) // the late answer came meanwhile, and is nobody's
+	wake(t, n)
+	waitFor(t, "the call to end", func() bool { return !sleeping(t, n) })
+	call(t, n, "erlang", "node") // the late answer comes before this one's, or about then, and is nobody's
 }
 
 func TestACallThatCannotBeSentIsNotSent(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// epmdTime is for one question, which epmd answers from memory.
-const epmdTime = 2 * time.Second
+// epmdTime is for one question, which epmd answers from memory, but not on a machine that stands still.
+const epmdTime = 5 * time.Second
 
 // PORT_PLEASE2_REQ and PORT2_RESP (erts "Distribution Protocol"; kernel: erl_epmd:get_port/3).
 const (
@@ -43,7 +43,7 @@ func askEpmd(ctx context.Context, epmd, name string) (port int, err error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	request := binary.BigEndian.AppendUint16(nil, uint16(1+len(name)))
 	if _, err := conn.Write(append(append(request, portPlease), name...)); err != nil {
-		return 0, fmt.Errorf("cannot ask epmd at %s: %w", epmd, err)
+		return 0, fmt.Errorf("cannot ask epmd at %s: %w", epmd, errors.Join(context.Cause(ctx), err))
 	}
 	var answer [4]byte // its tag, an error, and where there is none the port
 	n, err := io.ReadFull(conn, answer[:])

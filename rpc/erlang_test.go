@@ -3,15 +3,18 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"theseus/integration/emulator"
 	"theseus/integration/need"
 	"theseus/rpc"
+	"theseus/rpc/term"
 )
 
 const cookie = "oatmeal"
@@ -77,6 +80,13 @@ func startEpmd(t testing.TB, port int) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	waitFor(t, "epmd to listen: otherwise erl starts another, which stays", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 func onHost() bool { return emulator.OTP() == "" }
@@ -113,10 +123,11 @@ func (e *erlang) output() string {
 	return string(b)
 }
 
-// connect connects as soon as the node lets us, and closes the connection with the test.
+// connect connects as soon as the node lets us, waits until it has booted, and closes the connection with the test. Until then
+// its logger repeats what it has logged, for one.
 func (e *erlang) connect(t testing.TB) *rpc.Node {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
@@ -124,6 +135,13 @@ func (e *erlang) connect(t testing.TB) *rpc.Node {
 		n, err := rpc.Connect(ctx, e.Target)
 		if err == nil {
 			t.Cleanup(n.Close)
+			waitFor(t, "the end of its boot", func() bool {
+				status, err := n.Call(ctx, "init", "get_status")
+				if err != nil {
+					t.Fatalf("%v\n%s", err, e.output())
+				}
+				return strings.HasPrefix(term.Format(status), "{started,")
+			})
 			return n
 		}
 		select {

@@ -18,7 +18,9 @@ import (
 func evaluate(t testing.TB, n *rpc.Node, job rpc.Job, style rpc.Style) (printed, value string, err error) {
 	t.Helper()
 	var output, text bytes.Buffer
-	v, err := n.Do(t.Context(), job, func(part []byte) error { output.Write(part); return nil })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	v, err := n.Do(ctx, job, func(part []byte) error { output.Write(part); return nil })
 	if err != nil {
 		return output.String(), "", err
 	}
@@ -49,26 +51,20 @@ func TestExpressionsAreEvaluatedOneAfterAnother(t *testing.T) {
 
 func TestWhatIsPrintedComesAsItIsPrinted(t *testing.T) {
 	n := startErlang(t).connect(t)
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		source := `io:format("before ~ts~n", ["ż"]), receive after 300 -> ok end, io:put_chars(<<"after\n">>), io:fwrite(standard_io, "~w", [x]), done.`
-		v, err := n.Do(t.Context(), rpc.ErlangJob(source), func(part []byte) error { lines <- string(part); return nil })
-		if err != nil {
-			lines <- err.Error()
-			return
-		}
-		v.Close(t.Context())
-	}()
+	source := `register(printer, self()), io:format("before ~ts~n", ["ż"]), receive go -> ok end, io:put_chars(<<"after\n">>), io:fwrite(standard_io, "~w", [x]), done.`
 	var all []string
-	first := time.Now()
-	for line := range lines {
-		if all = append(all, line); len(all) == 1 {
-			first = time.Now()
+	v, err := n.Do(t.Context(), rpc.ErlangJob(source), func(part []byte) error {
+		if all = append(all, string(part)); len(all) == 1 { // it prints no more until we have this
+			call(t, n, "erlang", "send", term.Atom("printer"), term.Atom("go"))
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := strings.Join(all, "|"); got != "before ż\n|after\n|x" || time.Since(first) < 300*time.Millisecond {
-		t.Errorf("got %q, the first %s before the end", got, time.Since(first))
+	v.Close(t.Context())
+	if got := strings.Join(all, "|"); got != "before ż\n|after\n|x" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -148,7 +144,9 @@ func TestAResultOfAnySizeIsWrittenInABoundedAmountOfMemory(t *testing.T) {
 		"small terms": {rpc.CallJob("lists", "duplicate", int64(hundred/20), term.Tuple{term.Atom("a"), term.List{}}), hundred / 4},
 	} {
 		before := liveHeap()
-		v, err := n.Do(t.Context(), c.job, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		v, err := n.Do(ctx, c.job, nil)
+		cancel()
 		if err != nil {
 			t.Errorf("%s: %v", about, err)
 			continue
@@ -286,14 +284,19 @@ func TestADeadlineHoldsAlsoWhileAnotherStartsTheFirstSession(t *testing.T) {
 func TestWhatAnEvaluationLeavesRunningPrintsWhereTheNodeDoes(t *testing.T) {
 	e := startErlang(t)
 	n := e.connect(t)
-	source := `spawn(fun() -> receive after 500 -> io:format("the late ~s~n", ["one"]), register(late, self()), receive after infinity -> ok end end end), ok.`
+	source := `register(late, spawn(fun() -> receive go -> io:format("the late ~s~n", ["one"]), receive after infinity -> ok end end end)), ok.`
 	if _, _, err := evaluate(t, n, rpc.ErlangJob(source), rpc.Line); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "its line in the node's output", func() bool { return strings.Contains(e.output(), "the late one") })
-	waitFor(t, "it to live on", func() bool {
-		return call(t, n, "erlang", "whereis", term.Atom("late")) != term.Term(term.Atom("undefined"))
+	waitFor(t, "its session to leave it", func() bool {
+		left, err := eval(t, n, "process_info(whereis(late), group_leader) =:= {group_leader, whereis(user)}")
+		return err == nil && left == term.Term(term.Atom("true"))
 	})
+	call(t, n, "erlang", "send", term.Atom("late"), term.Atom("go"))
+	waitFor(t, "its line in the node's output", func() bool { return strings.Contains(e.output(), "the late one") })
+	if call(t, n, "erlang", "whereis", term.Atom("late")) == term.Term(term.Atom("undefined")) {
+		t.Error("it has ended")
+	}
 }
 
 // A call whose time is up at the moment of its writing must not take the connection from the others.

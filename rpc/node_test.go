@@ -91,9 +91,20 @@ func sleeping(t *testing.T, n *rpc.Node) bool {
 	return ok && len(l) > 0
 }
 
+// wake ends the processes that are, and with them the calls.
+func wake(t *testing.T, n *rpc.Node) {
+	t.Helper()
+	if _, err := eval(t, n, "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// patience is how long a fact, or an answer, may take on a loaded machine.
+const patience = 3 * time.Minute
+
 func waitFor(t testing.TB, what string, fact func() bool) {
 	t.Helper()
-	deadline := time.After(3 * time.Minute)
+	deadline := time.After(patience)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for !fact() {
@@ -108,7 +119,7 @@ func waitFor(t testing.TB, what string, fact func() bool) {
 func TestStopEndsTheNode(t *testing.T) {
 	e := startErlang(t)
 	n := e.connect(t)
-	if err := n.Stop(t.Context()); err != nil {
+	if err := n.Stop(t.Context()); err != nil && !errors.Is(err, rpc.ErrUnknownOutcome) { // it may end before it answers
 		t.Fatal(err)
 	}
 	<-n.Done()
@@ -126,7 +137,9 @@ func TestARestartInsideTheProcessIsAnotherIncarnation(t *testing.T) {
 		return term.Format(call(t, n, "erlang", "system_info", term.Atom("creation")))
 	}
 	pid, first := process(before), creation(before)
-	call(t, before, "init", "restart")
+	if _, err := before.Call(t.Context(), "init", "restart"); err != nil && !errors.Is(err, rpc.ErrUnknownOutcome) { // likewise
+		t.Fatal(err)
+	}
 	<-before.Done()
 	after := e.connect(t)
 	if again := process(after); again != pid {
@@ -213,9 +226,9 @@ func TestConnectTakesNoLongerThanItsContext(t *testing.T) {
 
 // An idle connection stands as long as both sides tick; the node drops one after its net_ticktime.
 func TestAnIdleConnectionStands(t *testing.T) {
-	e := startErlang(t, "-kernel", "net_ticktime", "8")
+	e := startErlang(t, "-kernel", "net_ticktime", "16")
 	n := e.connect(t)
-	idle := 12 * time.Second
+	idle := 24 * time.Second
 	if os.Getenv("AGENT_TEST_LONG") != "" {
 		e = startErlang(t)
 		n, idle = e.connect(t), 70*time.Second

@@ -83,6 +83,9 @@ func counter(t *testing.T, n *rpc.Node, request string) string {
 	return term.Format(call(t, n, "gen_server", "call", term.Atom("cnt"), term.Atom(request)))
 }
 
+// patient waits longer for a process than OTP does by default: one that is late would be left out.
+var patient = rpc.InstallOptions{CodeChangeTimeout: time.Minute, SuspendTimeout: time.Minute}
+
 func TestUpgradeAndDowngradeKeepTheStateOfAProcess(t *testing.T) {
 	_, n := startRelease(t)
 	counter(t, n, "next")
@@ -93,7 +96,7 @@ func TestUpgradeAndDowngradeKeepTheStateOfAProcess(t *testing.T) {
 		if got, err := n.CheckInstallRelease(t.Context(), to, true); got != want || err != nil {
 			t.Fatalf("check of %s: %+v, %v", to, got, err)
 		}
-		if got, err := n.InstallRelease(t.Context(), to, rpc.InstallOptions{CodeChangeTimeout: time.Minute}); got != want || err != nil {
+		if got, err := n.InstallRelease(t.Context(), to, patient); got != want || err != nil {
 			t.Fatalf("install of %s: %+v, %v", to, got, err)
 		}
 	}
@@ -155,7 +158,7 @@ func TestARefusedReleaseCallSaysWhyInAStableWord(t *testing.T) {
 func TestAFailedCodeChangeEndsTheNode(t *testing.T) {
 	e, n := startRelease(t)
 	call(t, n, "gen_server", "cast", term.Atom("cnt"), term.Atom("break"))
-	_, err := n.InstallRelease(t.Context(), "1.1.0", rpc.InstallOptions{})
+	_, err := n.InstallRelease(t.Context(), "1.1.0", patient)
 	var failed *rpc.ReleaseError
 	if !errors.As(err, &failed) || failed.Code() != rpc.CodeCodeChangeFailed {
 		t.Errorf("got %v", err)
@@ -187,8 +190,8 @@ func TestABusyProcessIsFoundAmongAThousandThatWait(t *testing.T) {
 	}
 	t.Logf("asked 1001 processes in %s", time.Since(started))
 
-	call(t, n, "gen_server", "cast", term.Atom("cnt"), term.Tuple{term.Atom("sleep"), int64(60_000)})
-	busy, err = n.Busy(t.Context(), []string{"cnt"}, 2*time.Second)
+	call(t, n, "gen_server", "cast", term.Atom("cnt"), term.Tuple{term.Atom("sleep"), int64(600_000)})
+	busy, err = n.Busy(t.Context(), []string{"cnt"}, 5*time.Second)
 	if err != nil || len(busy) != 1 || busy[0].Name != "cnt" {
 		t.Errorf("busy are %v, %v", busy, err)
 	}
@@ -200,8 +203,8 @@ func TestABusyProcessIsFoundAmongAThousandThatWait(t *testing.T) {
 // TestAProcessThatAnswersTheSecondTimeIsNotBusy: it was the node that was held up.
 func TestAProcessThatAnswersTheSecondTimeIsNotBusy(t *testing.T) {
 	_, n := startRelease(t)
-	call(t, n, "gen_server", "cast", term.Atom("cnt"), term.Tuple{term.Atom("sleep"), int64(10_000)})
-	if busy, err := n.Busy(t.Context(), []string{"cnt"}, 8*time.Second); err != nil || len(busy) != 0 {
+	call(t, n, "gen_server", "cast", term.Atom("cnt"), term.Tuple{term.Atom("sleep"), int64(15_000)})
+	if busy, err := n.Busy(t.Context(), []string{"cnt"}, 10*time.Second); err != nil || len(busy) != 0 {
 		t.Errorf("busy are %v, %v", busy, err)
 	}
 }

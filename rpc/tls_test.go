@@ -180,16 +180,18 @@ func TestAWriteInTLSThatIsLateEndsTheConnection(t *testing.T) {
 	if err := e.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	var calls sync.WaitGroup
-	for range 1000 { // more than the sockets hold, each of them one record
-		calls.Go(func() { _, _ = n.Call(ctx, "erlang", "size", term.Binary(make([]byte, 15<<10))) })
-	}
-	calls.Wait()
+	waitFor(t, "the connection to end", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var calls sync.WaitGroup
+		for range 1000 { // more than the sockets hold, each of them one record
+			calls.Go(func() { _, _ = n.Call(ctx, "erlang", "size", term.Binary(make([]byte, 15<<10))) })
+		}
+		calls.Wait()
+		return !n.Connected()
+	})
 	if err := e.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the connection to end", func() bool { return !n.Connected() })
 	e.connect(t)
 }

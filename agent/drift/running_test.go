@@ -119,7 +119,8 @@ func TestProcessesInOldCodeAreNamed(t *testing.T) {
 	n.do(`{ok, M, B} = compile:forms([{attribute, 1, module, odd}, {attribute, 1, export, [{wait, 0}]},
 			{function, 1, wait, 0, [{clause, 1, [], [], [{'receive', 1, [{clause, 1, [{atom, 1, go}], [], [{call, 1, {atom, 1, wait}, []}]}]}]}]}]),
 		Load = fun() -> {module, M} = code:load_binary(M, "nofile", B) end,
-		Load(), [spawn(M, wait, []) || _ <- lists:seq(1, 3)], register(odd_one, spawn(M, wait, [])), Load()`)
+		Load(), [spawn(M, wait, []) || _ <- lists:seq(1, 3)], register(odd_one, spawn(M, wait, [])),
+		(fun Until(4) -> ok; Until(_) -> Until(length([P || P <- processes(), process_info(P, current_function) =:= {current_function, {M, wait, 0}}])) end)(0), Load()`)
 	found, err := Code(t.Context(), n.conn, n.release(), Scope{Applications: []string{}, Processes: true})
 	if err != nil {
 		t.Fatal(err)

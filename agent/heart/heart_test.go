@@ -57,8 +57,8 @@ type node struct {
 	ended  chan struct{}
 }
 
-// launch starts a node that evaluates an expression when it is up.
-func launch(t *testing.T, expression string) *node {
+// launch starts a node that evaluates an expression when it is up. Flags are read before all others.
+func launch(t *testing.T, expression string, flags ...string) *node {
 	t.Helper()
 	t.Parallel()
 	root, bin := otp(t)
@@ -72,10 +72,11 @@ func launch(t *testing.T, expression string) *node {
 		t.Fatal(err)
 	}
 	n := &node{Heart: h, t: t, ended: make(chan struct{})}
-	n.cmd = exec.CommandContext(t.Context(), filepath.Join(bindir, "erlexec"), "-noinput", "-heart", "-boot", "start_sasl", "-eval", expression)
+	flags = append(flags, "-noinput", "-heart", "-boot", "start_sasl", "-eval", expression)
+	n.cmd = exec.CommandContext(t.Context(), filepath.Join(bindir, "erlexec"), flags...)
 	n.cmd.Dir = dir
 	n.cmd.WaitDelay = patience // what outlives it holds the pipe
-	n.cmd.Env = append(os.Environ(), "ROOTDIR="+root, "BINDIR="+bindir, "EMU=beam", "PROGNAME=erl", "HOME="+dir, "ERL_CRASH_DUMP_SECONDS=10", Variable+"="+h.incarnation)
+	n.cmd.Env = append(os.Environ(), "ROOTDIR="+root, "BINDIR="+bindir, "EMU=beam", "PROGNAME=erl", "HOME="+dir, "ERL_CRASH_DUMP_SECONDS=100", Variable+"="+h.incarnation)
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -136,7 +137,11 @@ func TestTheLastWordTellsAStopFromARebootAndACrash(t *testing.T) {
 }
 
 func TestANodeThatIsGoneBeforeItsHeartCalledIsUnheard(t *testing.T) {
-	n := launch(t, "ok.")
+	nobodyWrites := filepath.Join(t.TempDir(), "vm.args")
+	if err := unix.Mkfifo(nobodyWrites, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := launch(t, "ok.", "-args_file", nobodyWrites) // it waits there, however late it is killed
 	_ = n.cmd.Process.Kill()
 	n.says(-1, Unheard)
 }

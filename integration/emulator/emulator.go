@@ -73,15 +73,21 @@ func start(t testing.TB, cmd *exec.Cmd) {
 	}
 }
 
-// FreePort is one of loopback that nobody has.
+// FreePort is one of loopback that nobody has, and no other test of this machine is given before the end of this one.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if taken, err := net.Listen("unix", fmt.Sprintf("@theseus-test-port-%d", port)); err == nil { //nolint:noctx // an abstract name, gone with us
+			t.Cleanup(func() { taken.Close() })
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // Value evaluates expressions that must go well, and returns their value as JSON.
