@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,7 +42,7 @@ func askEpmd(ctx context.Context, epmd, name string) (port int, err error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	request := binary.BigEndian.AppendUint16(nil, uint16(1+len(name)))
 	if _, err := conn.Write(append(append(request, portPlease), name...)); err != nil {
-		return 0, fmt.Errorf("cannot ask epmd at %s: %w", epmd, errors.Join(context.Cause(ctx), err))
+		return 0, fmt.Errorf("cannot ask epmd at %s: %w", epmd, endedBy(ctx, err))
 	}
 	var answer [4]byte // its tag, an error, and where there is none the port
 	n, err := io.ReadFull(conn, answer[:])
@@ -51,9 +50,17 @@ func askEpmd(ctx context.Context, epmd, name string) (port int, err error) {
 	case n >= 2 && answer[0] == portResponse && answer[1] != 0:
 		return 0, fmt.Errorf("%w: epmd at %s does not know %s", ErrRefused, epmd, name)
 	case err != nil:
-		return 0, fmt.Errorf("epmd at %s gave no answer: %w", epmd, errors.Join(context.Cause(ctx), err))
+		return 0, fmt.Errorf("epmd at %s gave no answer: %w", epmd, endedBy(ctx, err))
 	case answer[0] != portResponse:
 		return 0, fmt.Errorf("what answers at %s is no epmd", epmd)
 	}
 	return int(binary.BigEndian.Uint16(answer[2:])), nil
+}
+
+// endedBy is why what failed did: where its time was up, that.
+func endedBy(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return inWords(cause)
+	}
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -68,7 +67,7 @@ func (t TLS) wrap(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	}
 	wrapped := tls.Client(conn, c)
 	if err := wrapped.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("%w: TLS: %w", ErrHandshake, errors.Join(context.Cause(ctx), err))
+		return nil, fmt.Errorf("%w: TLS: %w", ErrHandshake, endedBy(ctx, err))
 	}
 	return wrapped, nil
 }
