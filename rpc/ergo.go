@@ -19,7 +19,8 @@ var _ = flag.Set("ergo.warning", "false")
 
 // startNode starts the node of ergo without any of the applications that ergo.StartNode adds (one of
 // which calls home; it is not even linked). Such a node insists on a listener: it is on loopback, its port
-// and cookie are random, and our handshake accepts nobody.
+// and cookie are random, and our handshake accepts nobody. The port is none that the kernel gives to who asks for any
+// (net.ipv4.ip_local_port_range), such as the next node.
 func startNode(ctx context.Context, addr *net.TCPAddr, h *handshake, p *protocol) (node.Node, error) {
 	return node.StartWithContext(ctx, h.name, rand.Text(), node.Options{
 		Creation:  ourCreation,
@@ -30,7 +31,7 @@ func startNode(ctx context.Context, addr *net.TCPAddr, h *handshake, p *protocol
 		Listeners: []node.Listener{{
 			Cookie:      rand.Text(),
 			Hostname:    "127.0.0.1",
-			ListenBegin: uint16(20_000 + mathrand.IntN(40_000)),
+			ListenBegin: uint16(20_000 + mathrand.IntN(12_000)),
 		}},
 	})
 }
