@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	busyTimeout       = 500 * time.Millisecond // a process that does not answer for so long is busy
+	busyTimeout       = 500 * time.Millisecond // a process that does not answer for so long, and once more, is busy
 	codeChangeTimeout = 30 * time.Second       // for each process; OTP's own default is 5 s
 	suspendTimeout    = 10 * time.Second       // for each process; after it OTP skips the process silently
 )
