@@ -38,6 +38,14 @@ func inWords(err error) error {
 	return err
 }
 
+// endedBy is why what failed did: where its time was up, that.
+func endedBy(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return inWords(cause)
+	}
+	return err
+}
+
 // BadRPCError is a call that failed in the node: it raised an error, exited, or does not exist.
 type BadRPCError struct {
 	Module, Function string

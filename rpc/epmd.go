@@ -56,11 +56,3 @@ func askEpmd(ctx context.Context, epmd, name string) (port int, err error) {
 	}
 	return int(binary.BigEndian.Uint16(answer[2:])), nil
 }
-
-// endedBy is why what failed did: where its time was up, that.
-func endedBy(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return inWords(cause)
-	}
-	return err
-}

@@ -127,7 +127,7 @@ func (e *erlang) output() string {
 // its logger repeats what it has logged, for one.
 func (e *erlang) connect(t testing.TB) *rpc.Node {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()

@@ -81,9 +81,12 @@ func TestANodeKilledDuringACallLeavesItsOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// sleeping says whether a process of the node is in timer:sleep/1.
+// asleep are the processes of the node that are in timer:sleep/1.
+const asleep = "[P || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]"
+
+// sleeping says whether there are any.
 func sleeping(t *testing.T, n *rpc.Node) bool {
-	found, err := eval(t, n, "[P || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]")
+	found, err := eval(t, n, asleep)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +94,10 @@ func sleeping(t *testing.T, n *rpc.Node) bool {
 	return ok && len(l) > 0
 }
 
-// wake ends the processes that are, and with them the calls.
+// wake ends those who are asleep, and with them the calls.
 func wake(t *testing.T, n *rpc.Node) {
 	t.Helper()
-	if _, err := eval(t, n, "[exit(P, kill) || P <- processes(), process_info(P, current_function) =:= {current_function, {timer, sleep, 1}}]"); err != nil {
+	if _, err := eval(t, n, "[exit(P, kill) || P <- "+asleep+"]"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // vitals asks until the node has counted what is waited for, and fails with what it counted instead.
 func vitals(t *testing.T, n *rpc.Node, counted func(rpc.Vitals) bool) rpc.Vitals {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); ; {
+	for deadline := time.Now().Add(patience); ; {
 		v, err := n.Vitals(t.Context())
 		if err != nil {
 			t.Fatal(err)

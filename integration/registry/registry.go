@@ -55,9 +55,7 @@ type Options struct {
 // Start runs one until the test ends.
 func Start(t *testing.T, o Options) *Registry {
 	t.Helper()
-	if _, err := exec.LookPath("docker-registry"); err != nil {
-		need.Missing(t, "docker-registry")
-	}
+	need.Tool(t, "docker-registry")
 	r := &Registry{T: t}
 	dir := t.TempDir()
 	config := fmt.Sprintf("version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp:\n  addr: %s:0\n",
